@@ -1,0 +1,67 @@
+"""The control protocol: what an app asks its message server over its one inherited connection.
+
+A SEQPACKET socket. The app sends one `REQUEST` packet and reads one `REPLY` packet; the server never speaks
+unasked, so no app can fill another's socket. Things that happen by themselves are announced by `event_seq`
+in the app page plus the event descriptor, and fetched with `NEXT_EVENT`.
+
+Both packets are little-endian: op or status, size of the data that follows, six 64-bit words, the data.
+Descriptors travel only from the server to the app, in the order that each operation lists.
+"""
+
+from enum import IntEnum
+from struct import Struct
+
+from kos.abi.message import PAYLOAD_MAX_SIZE, PORT_NAME_MAX
+
+ABI_VERSION = 1
+
+HEADER = Struct("<II6Q")
+DATA_MAX = PORT_NAME_MAX + 1 + PAYLOAD_MAX_SIZE
+PACKET_MAX = HEADER.size + DATA_MAX
+
+
+class Op(IntEnum):
+    """Operations. `a0`… are the request's words, `r0`… the reply's; "fds" what the reply carries."""
+
+    HELLO = 1  # a0 ABI version → CREATED, r0 own caller id; fds: app page, event, completion
+    PING = 2  # → PONG
+    READY = 3  # initialisation is done → OK
+    BIND = 4  # a0 label, a1 badge, a2 flags; data: port → OK
+    UNBIND = 5  # data: port → OK
+    QUERY = 6  # data: port → OK when served, UNAVAILABLE when not, NOT_FOUND when not granted
+    # Ask for a connection. One may be under way at a time: the answer is fetched with REQUEST_RESULT once the
+    # completion descriptor is readable. a0 slot for the token, a1 reply flags, a2 param; data: port NUL payload
+    REQUEST = 7
+    REQUEST_RESULT = 8  # → NO_REPLY while pending; else OK, r0 label, r1 param, r2 token kind; as ACCEPT; payload
+    NEXT_EVENT = 9  # → NO_REPLY when there is none; else OK, r0 `Event`, r1… as it says
+    REPLY = 10  # a0 request id, a1 label, a2 param, a3 token slot or 0; data: payload → OK
+    TOKEN_CREATE = 11  # a0 badge, a1 flags, a2 slot → CREATED
+    TOKEN_MOVE = 12  # a0 destination slot, a1 source slot → OK
+    TOKEN_DELETE = 13  # a0 slot → OK
+    TOKEN_INFO = 14  # a0 slot → OK, r0 flags, r1 `TokenKind`, r2 badge where it is our own
+    TOKEN_REVOKE = 15  # a0 badge → OK, r0 how many tokens stopped working
+    # Offer the token in a0 to the peer of mailbox a1 (from its holder or from its owner) → OK, r0 ticket
+    TRANSFER = 16
+    ACCEPT = 17  # a0 mailbox id, a1 ticket, a2 slot → OK, r0 kind, r1 flags, r2 mailbox id, r3 size; fds
+    BUFFER_CREATE = 18  # a0 size in bytes, a1 slot → CREATED; fds: the memory
+    DETACH = 19  # a0 mailbox id: the owner is done with it (a single-use token is used up) → OK
+    APP_NAME = 20  # a0 caller id of an app that we serve or served → OK; data: its name
+    ROUTE = 21  # data: port → OK when the manifest grants it on this message server, else NOT_FOUND
+
+
+class Event(IntEnum):
+    """What `NEXT_EVENT` fetches."""
+
+    REQUEST = 1  # r1 request id, r2 label, r3 param, r4 badge, r5 caller id; data: payload
+    ATTACH = 2  # r1 mailbox id, r2 badge, r3 flags, r4 caller id; fds: mailbox, its event
+    # r1 mailbox id: drop it now. Its `state` word says so too, but the holder could write that back to OPEN.
+    CLOSED = 3
+
+
+class TokenKind(IntEnum):
+    """What a slot holds. ACCEPT and REQUEST_RESULT pass the fds of the kind."""
+
+    NONE = 0
+    OWN = 1  # created by this app and not yet given away; no fds
+    MAILBOX = 2  # fds: mailbox, event of its owner
+    BUFFER = 3  # fds: the memory, which only its creator may write
