@@ -116,6 +116,7 @@
 #define KOS_TOKEN_KIND_BUFFER 3u
 
 #define KOS_PORT_LOG "kos_log_protocol"
+#define KOS_PORT_LOG_ADMIN "kos_log_admin_protocol"
 #define KOS_PORT_RNG "kos_rng_protocol"
 #define KOS_PORT_KEY_STORE "kos_key_store_protocol"
 #define KOS_PORT_ETHERNET "kos_ethernet_protocol"
@@ -127,7 +128,17 @@
 #define KOS_LOG_LEVEL_INFO 0x1u
 #define KOS_LOG_LEVEL_WARN 0x2u
 #define KOS_LOG_LEVEL_ERROR 0x3u
+#define KOS_LOG_TEXT_MAX 0x400u
+#define KOS_LOG_READ 0x2u
 #define KOS_RNG_READ 0x1u
+#define KOS_KEY_STORE_PUBLIC 0x1u
+#define KOS_KEY_STORE_SIGN 0x2u
+#define KOS_KEY_STORE_AGREE 0x3u
+#define KOS_KEY_STORE_LIST 0x4u
+#define KOS_KEY_STORE_TYPE_ED25519 0x1u
+#define KOS_KEY_STORE_TYPE_X25519 0x2u
+#define KOS_KEY_STORE_EPHEMERAL 0x100u
+#define KOS_KEY_STORE_NAME_MAX 0x20u
 #define KOS_I2C_GET_FEATURES 0x1u
 #define KOS_I2C_WRITE 0x2u
 #define KOS_I2C_READ 0x3u

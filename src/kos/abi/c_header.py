@@ -17,7 +17,13 @@ HEAD = """\
 
 """
 TAIL = "\n#endif /* KOS_ABI_H */\n"
-_BARE = {"TOKENS_PER_APP_BITS", "TOKENS_PER_APP", "TOKEN_SLOT_MASK", "PAYLOAD_MAX_SIZE", "TOKEN_FLAG_SINGLE_USE"}
+_BARE = {
+    "TOKENS_PER_APP_BITS",
+    "TOKENS_PER_APP",
+    "TOKEN_SLOT_MASK",
+    "PAYLOAD_MAX_SIZE",
+    "TOKEN_FLAG_SINGLE_USE",
+}
 
 
 def define(name: str, value: int | str) -> str:

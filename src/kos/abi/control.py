@@ -29,10 +29,12 @@ class Op(IntEnum):
     BIND = 4  # a0 label, a1 badge, a2 flags; data: port → OK
     UNBIND = 5  # data: port → OK
     QUERY = 6  # data: port → OK when served, UNAVAILABLE when not, NOT_FOUND when not granted
-    # Ask for a connection. One may be under way at a time: the answer is fetched with REQUEST_RESULT once the
-    # completion descriptor is readable. a0 slot for the token, a1 reply flags, a2 param; data: port NUL payload
+    # Ask for a connection; one may be under way at a time. a0 slot for the token, a1 reply flags, a2 param;
+    # data: port NUL payload → OK, r0 request id; the answer is there once the completion descriptor is readable
     REQUEST = 7
-    REQUEST_RESULT = 8  # → NO_REPLY while pending; else OK, r0 label, r1 param, r2 token kind; as ACCEPT; payload
+    # → NO_REPLY while pending; else OK, r0 label, r1 param, then as ACCEPT's r0 to r3: r2 kind, r3 flags,
+    # r4 mailbox id, r5 size; data: payload; fds
+    REQUEST_RESULT = 8
     NEXT_EVENT = 9  # → NO_REPLY when there is none; else OK, r0 `Event`, r1… as it says
     REPLY = 10  # a0 request id, a1 label, a2 param, a3 token slot or 0; data: payload → OK
     TOKEN_CREATE = 11  # a0 badge, a1 flags, a2 slot → CREATED
@@ -42,7 +44,9 @@ class Op(IntEnum):
     TOKEN_REVOKE = 15  # a0 badge → OK, r0 how many tokens stopped working
     # Offer the token in a0 to the peer of mailbox a1 (from its holder or from its owner) → OK, r0 ticket
     TRANSFER = 16
-    ACCEPT = 17  # a0 mailbox id, a1 ticket, a2 slot → OK, r0 kind, r1 flags, r2 mailbox id, r3 size; fds
+    # Take the token that the peer of mailbox a0 offered with ticket a1 into slot a2
+    # → OK, r0 kind, r1 flags, r2 mailbox id, r3 size in bytes of a buffer; fds
+    ACCEPT = 17
     BUFFER_CREATE = 18  # a0 size in bytes, a1 slot → CREATED; fds: the memory
     DETACH = 19  # a0 mailbox id: the owner is done with it (a single-use token is used up) → OK
     APP_NAME = 20  # a0 caller id of an app that we serve or served → OK; data: its name

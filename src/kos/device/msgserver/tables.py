@@ -1,0 +1,320 @@
+"""Who holds what: apps, their token slots, mailboxes, offers and connection requests.
+
+Pure bookkeeping over `mailbox` objects. It decides nothing about access (see `operations`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+from kos.abi import message
+from kos.abi.control import TokenKind
+from kos.abi.status import Status
+from kos.device.msgserver.mailbox import AppPage, SharedBuffer, SharedMailbox
+
+UNATTACHED_MAX = 64  # mailboxes made for an owner that it has not fetched yet; each holds two descriptors
+BUFFERS_PER_APP = 16  # shared buffers that one app created and that still exist
+
+
+class Refusal(Exception):
+    """An operation ends with this status; nothing was changed."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status.name)
+        self.status = status
+
+
+@dataclass(slots=True, eq=False)
+class OwnToken:
+    """Created by the app that holds it and not given away yet: there is no mailbox behind it."""
+
+    owner: App
+    badge: int
+    flags: int
+    kind = TokenKind.OWN
+
+
+@dataclass(slots=True, eq=False)
+class Mailbox:
+    """A token in the slot of its holder, and the mailbox to the app that created it."""
+
+    id: int
+    owner: App
+    holder: App
+    badge: int
+    flags: int
+    shared: SharedMailbox
+    closed: bool = False
+    fetched: set[int] = field(default_factory=set)  # ids of the ends that have their descriptors
+    offers: dict[str, Offer] = field(default_factory=dict)  # side that offered → what it offers
+    kind = TokenKind.MAILBOX
+
+    def handed_to(self, app: App) -> None:
+        """One end has its descriptors; once both have, ours are closed."""
+        self.fetched.add(app.id)
+        if self.fetched == {self.owner.id, self.holder.id}:
+            self.shared.close_descriptors()
+
+
+@dataclass(slots=True, eq=False)
+class BufferToken:
+    """Shared memory; its creator writes, whoever holds the token may map it for reading."""
+
+    creator: App
+    shared: SharedBuffer
+    flags: int = 0
+    kind = TokenKind.BUFFER
+
+
+class Reserved(Enum):
+    """A slot kept free for the answer to a connection request under way."""
+
+    REQUEST = TokenKind.NONE
+
+
+Token = OwnToken | Mailbox | BufferToken
+
+
+@dataclass(slots=True, eq=False)
+class Offer:
+    """A token that left its sender's slot and waits for the receiver to accept it."""
+
+    ticket: int
+    token: OwnToken | BufferToken
+
+
+@dataclass(slots=True, eq=False)
+class ConnectionRequest:
+    """A client app asks a server app for a token."""
+
+    id: int
+    client: App
+    server: App
+    port: str
+    slot: int
+    reply_flags: int
+    param: int
+    payload: bytes
+    delivered: bool = False
+    # the answer, once there is one
+    status: Status = Status.NO_REPLY
+    label: int = 0
+    reply_param: int = 0
+    reply_payload: bytes = b""
+    answered_with_token: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Binding:
+    """A port that a server app serves now."""
+
+    port: str
+    server: App
+    label: int
+    badge: int
+    flags: int
+
+
+@dataclass(slots=True, eq=False)
+class App:
+    """One connected app."""
+
+    name: str
+    id: int
+    access: dict[str, str]  # port → "client" or "server"
+    page: AppPage | None = None  # from HELLO on
+    ready: bool = False
+    alive: bool = True
+    slots: dict[int, Token | Reserved] = field(default_factory=dict)
+    owned: dict[int, Mailbox] = field(default_factory=dict)  # mailboxes that it answers
+    buffers: set[BufferToken] = field(default_factory=set)  # that it created
+    attach: deque[Mailbox] = field(default_factory=deque)
+    closed: deque[int] = field(default_factory=deque)  # ids of mailboxes that it must drop
+    incoming: dict[int, ConnectionRequest] = field(default_factory=dict)
+    request: ConnectionRequest | None = None
+    served: dict[int, str] = field(default_factory=dict)  # caller id → name of apps that spoke to it
+    refused: int = 0
+    violations: int = 0
+    queue_dropped: int = 0  # by clients of mailboxes that are closed now
+
+    def empty_slot(self, slot: int) -> int:
+        """Check that a token can go there; raises Refusal."""
+        if not message.NULL_SLOT < slot < message.TOKENS_PER_APP:
+            raise Refusal(Status.BAD_REQUEST)
+        if slot in self.slots:
+            raise Refusal(Status.CONFLICT)
+        return slot
+
+    def token(self, slot: int) -> Token:
+        """What the slot holds; it may be a mailbox that is closed by now. Raises Refusal."""
+        token = self.slots.get(slot)
+        if token is None or isinstance(token, Reserved):
+            raise Refusal(Status.INVALID_TOKEN)
+        return token
+
+    def usable_token(self, slot: int) -> Token:
+        """What the slot holds, when it still works; raises Refusal."""
+        token = self.token(slot)
+        if isinstance(token, Mailbox) and token.closed:
+            raise Refusal(Status.INVALID_TOKEN)
+        return token
+
+    def mailbox(self, mailbox_id: int) -> Mailbox:
+        """The open mailbox of that id of which this app is one end; raises Refusal."""
+        if mailbox_id in self.owned:
+            return self.owned[mailbox_id]
+        for token in self.slots.values():
+            if isinstance(token, Mailbox) and token.id == mailbox_id and not token.closed:
+                return token
+        raise Refusal(Status.INVALID_TOKEN)
+
+    def announce_event(self) -> None:
+        if self.page:
+            self.page.announce_event()
+
+
+class Tables:
+    """All apps of one message server and what joins them."""
+
+    def __init__(self, ports: frozenset[str]) -> None:
+        self.ports = ports
+        self.apps: dict[str, App] = {}
+        self.bindings: dict[str, Binding] = {}
+        self._ids = itertools.count(1)
+
+    def next_id(self) -> int:
+        """A number never used before by this message server: mailbox ids, request ids, tickets."""
+        return next(self._ids) & 0xFFFF_FFFF
+
+    # --- mailboxes ----------------------------------------------------------------------------------------
+
+    def grant(self, owner: App, holder: App, slot: int, badge: int, flags: int) -> Token:
+        """Put a token of `owner` into a slot of `holder`, with a fresh mailbox behind it; raises Refusal."""
+        if not owner.alive:
+            raise Refusal(Status.UNAVAILABLE)
+        if owner is holder:
+            token: Token = OwnToken(owner, badge, flags)
+        else:
+            if len(owner.owned) >= message.MAILBOXES_PER_OWNER:
+                raise Refusal(Status.AT_TOKEN_LIMIT)
+            if len(owner.attach) >= UNATTACHED_MAX:
+                raise Refusal(Status.FULL)
+            token = Mailbox(self.next_id(), owner, holder, badge, flags, SharedMailbox())
+            owner.owned[token.id] = token
+            owner.served[holder.id] = holder.name
+            owner.attach.append(token)
+            owner.announce_event()
+        holder.slots[slot] = token
+        return token
+
+    def close_mailbox(self, mailbox: Mailbox, state: int) -> None:
+        """End a mailbox: the holder's calls return at once, the owner is told to drop it."""
+        if mailbox.closed:
+            return
+        mailbox.closed = True
+        owner = mailbox.owner
+        del owner.owned[mailbox.id]
+        owner.queue_dropped += mailbox.shared.queue_dropped
+        for offer in mailbox.offers.values():
+            self.drop(offer.token)
+        mailbox.offers.clear()
+        mailbox.shared.close(state)
+        mailbox.shared.release()
+        if mailbox in owner.attach:
+            owner.attach.remove(mailbox)  # it never saw it
+        else:
+            owner.closed.append(mailbox.id)
+            owner.announce_event()
+
+    def drop(self, token: Token) -> None:
+        """A token left its last slot."""
+        if isinstance(token, Mailbox):
+            self.close_mailbox(token, message.STATE_REVOKED)
+        elif isinstance(token, BufferToken):
+            token.creator.buffers.discard(token)
+            token.shared.release()
+
+    def take(self, app: App, slot: int) -> OwnToken | BufferToken:
+        """Take a token out of a slot to give it away. A mailbox never has three ends: the old one closes."""
+        token = app.usable_token(slot)
+        del app.slots[slot]
+        if isinstance(token, Mailbox):
+            moved = OwnToken(token.owner, token.badge, token.flags)
+            self.close_mailbox(token, message.STATE_REVOKED)
+            return moved
+        return token
+
+    def put(self, app: App, slot: int, token: OwnToken | BufferToken) -> Token:
+        """Give a token that was taken out of a slot to its new holder; raises Refusal: then it is lost."""
+        if isinstance(token, OwnToken):
+            return self.grant(token.owner, app, slot, token.badge, token.flags)
+        token.shared.share()
+        app.slots[slot] = token
+        return token
+
+    def revoke(self, owner: App, badge: int) -> int:
+        """Stop every token that `owner` created with that badge, wherever it is; return how many."""
+        revoked = 0
+        for mailbox in [each for each in owner.owned.values() if each.badge == badge]:
+            self.close_mailbox(mailbox, message.STATE_REVOKED)
+            revoked += 1
+        for app in self.apps.values():
+            for mailbox in app.owned.values():
+                for side, offer in list(mailbox.offers.items()):
+                    if isinstance(offer.token, OwnToken) and (offer.token.owner, offer.token.badge) == (
+                        owner,
+                        badge,
+                    ):
+                        del mailbox.offers[side]
+                        revoked += 1
+        own = [
+            slot
+            for slot, token in owner.slots.items()
+            if isinstance(token, OwnToken) and token.badge == badge
+        ]
+        for slot in own:
+            del owner.slots[slot]
+        return revoked + len(own)
+
+    # --- requests -----------------------------------------------------------------------------------------
+
+    def complete(self, request: ConnectionRequest, status: Status) -> None:
+        """A connection request has its answer; its client is told."""
+        request.server.incoming.pop(request.id, None)
+        if request.status is Status.NO_REPLY:
+            request.status = status
+        if request.client.slots.get(request.slot) is Reserved.REQUEST:
+            del request.client.slots[request.slot]
+        if request.client.page:
+            request.client.page.announce_completion()
+
+    def unbind(self, port: str) -> None:
+        binding = self.bindings.pop(port)
+        for request in [each for each in binding.server.incoming.values() if each.port == port]:
+            self.complete(request, Status.UNAVAILABLE)
+
+    # --- apps ---------------------------------------------------------------------------------------------
+
+    def remove(self, app: App) -> None:
+        """The app is gone: everybody who waits for it gets an answer, everything it held ends."""
+        app.alive = False
+        if self.apps.get(app.name) is app:
+            del self.apps[app.name]
+        for port in [port for port, binding in self.bindings.items() if binding.server is app]:
+            self.unbind(port)
+        for request in list(app.incoming.values()):
+            self.complete(request, Status.UNAVAILABLE)
+        if app.request:
+            app.request.server.incoming.pop(app.request.id, None)
+        for mailbox in list(app.owned.values()):
+            self.close_mailbox(mailbox, message.STATE_UNAVAILABLE)
+        for token in list(app.slots.values()):
+            if not isinstance(token, Reserved):
+                self.drop(token)
+        app.slots.clear()
+        if app.page:
+            app.page.release()
+            app.page = None

@@ -1,0 +1,325 @@
+"""Every operation of the control protocol and each of its refusals, over the wire, against a real process."""
+
+import os
+
+import pytest
+
+from kos.abi import message
+from kos.abi.control import Event, Op, TokenKind
+from kos.abi.status import Status
+
+PAYLOAD = message.FLAG_SEND_PAYLOAD
+TOKENS = message.FLAG_SEND_TOKEN
+
+
+def bound(server, label=7, badge=99, flags=PAYLOAD):
+    """A server app that serves `weather`, and a client app."""
+    station = server.app("station", weather="server")
+    assert station.ask(Op.BIND, label, badge, flags, data=b"weather").status == Status.OK
+    return station, server.app("sensor", weather="client")
+
+
+def connected(server, flags=PAYLOAD | TOKENS, slot=5):
+    """As `bound`, with a token of badge 1 in the client's slot; returns the mailbox's id too."""
+    station, sensor = bound(server)
+    request_id = sensor.request("weather", slot)
+    incoming = station.next_event()
+    assert incoming.words[0] == Event.REQUEST
+    assert station.ask(Op.TOKEN_CREATE, 1, flags, 3).status == Status.CREATED
+    assert station.ask(Op.REPLY, incoming.words[1], 128, 0, 3).status == Status.OK
+    result = sensor.request_result(request_id)
+    assert result.status == Status.OK
+    close_all(result)
+    attach = station.ask(Op.NEXT_EVENT)
+    assert attach.words[:3] == (Event.ATTACH, result.words[4], 1)
+    close_all(attach)
+    return station, sensor, result.words[4]
+
+
+def close_all(reply):
+    for descriptor in reply.descriptors:
+        os.close(descriptor)
+
+
+def test_ping_answers_pong(server):
+    assert server.app("any").ask(Op.PING).status == Status.PONG
+
+
+def test_ready_is_reported_to_the_supervisor(server):
+    assert server.app("any").ask(Op.READY).status == Status.OK
+    assert server.wait_event("ready")["app"] == "any"
+
+
+def test_hello_with_another_abi_version_is_refused(server):
+    app = server.app("any")
+    assert app.ask(Op.HELLO, 2).status == Status.NOT_IMPLEMENTED
+
+
+def test_a_port_not_granted_looks_like_one_that_does_not_exist(server):
+    app = server.app("any", clock="client")
+    for op, data in [(Op.BIND, b"weather"), (Op.QUERY, b"weather"), (Op.REQUEST, b"weather\0")]:
+        assert app.ask(op, 4, data=data).status == Status.NOT_FOUND
+        assert app.ask(op, 4, data=data.replace(b"weather", b"nowhere")).status == Status.NOT_FOUND
+    assert server.wait_event("refused")["port"] == "weather"
+
+
+def test_a_client_cannot_serve_and_a_server_cannot_ask(server):
+    app = server.app("any", weather="client", clock="server")
+    assert app.ask(Op.BIND, data=b"weather").status == Status.UNAUTHORIZED
+    assert app.ask(Op.REQUEST, 4, data=b"clock\0").status == Status.UNAUTHORIZED
+
+
+def test_a_port_is_served_once(server):
+    station, _sensor = bound(server)
+    second = server.app("second", weather="server")
+    assert second.ask(Op.BIND, data=b"weather").status == Status.CONFLICT
+    assert second.ask(Op.UNBIND, data=b"weather").status == Status.NOT_FOUND
+    assert station.ask(Op.UNBIND, data=b"weather").status == Status.OK
+    assert second.ask(Op.BIND, data=b"weather").status == Status.OK
+
+
+def test_query_says_whether_a_port_is_served_now(server):
+    station, sensor = bound(server)
+    assert sensor.ask(Op.QUERY, data=b"weather").status == Status.OK
+    station.ask(Op.UNBIND, data=b"weather")
+    assert sensor.ask(Op.QUERY, data=b"weather").status == Status.UNAVAILABLE
+
+
+def test_a_request_carries_label_badge_caller_and_payload(server):
+    station, sensor = bound(server, label=7, badge=99)
+    sensor.request("weather", 5, payload=b"hello")
+    incoming = station.next_event()
+    _event, _request_id, label, _param, badge, caller = incoming.words
+    assert (label, badge, caller, incoming.data) == (7, 99, sensor.id, b"hello")
+    assert station.ask(Op.APP_NAME, caller).data == b"sensor"
+
+
+def test_an_app_name_is_told_only_to_who_serves_it(server):
+    _station, sensor = bound(server)
+    stranger = server.app("stranger", clock="server")
+    assert stranger.ask(Op.APP_NAME, sensor.id).status == Status.NOT_FOUND
+
+
+def test_a_request_with_payload_needs_the_bind_flag(server):
+    _station, sensor = bound(server, flags=0)
+    assert sensor.ask(Op.REQUEST, 5, data=b"weather\0hello").status == Status.UNAUTHORIZED
+
+
+def test_a_second_request_waits_for_the_first(server):
+    _station, sensor = bound(server)
+    sensor.request("weather", 5)
+    assert sensor.ask(Op.REQUEST, 6, data=b"weather\0").status == Status.CONFLICT
+
+
+def test_the_slot_of_a_request_stays_reserved(server):
+    _station, sensor = bound(server)
+    request_id = sensor.request("weather", 5)
+    assert sensor.ask(Op.TOKEN_CREATE, 1, 0, 5).status == Status.CONFLICT
+    assert sensor.ask(Op.REQUEST_RESULT, request_id).status == Status.NO_REPLY
+
+
+def test_a_refused_request_gives_the_slot_back(server):
+    station, sensor = bound(server)
+    request_id = sensor.request("weather", 5)
+    incoming = station.next_event()
+    station.ask(Op.REPLY, incoming.words[1], Status.UNAUTHORIZED, 0, 0)
+    result = sensor.request_result(request_id)
+    assert (result.words[0], result.words[2]) == (Status.UNAUTHORIZED, TokenKind.NONE)
+    assert sensor.ask(Op.TOKEN_CREATE, 1, 0, 5).status == Status.CREATED
+
+
+def test_an_answer_to_a_request_never_seen_is_refused(server):
+    station, sensor = bound(server)
+    request_id = sensor.request("weather", 5)
+    assert station.ask(Op.REPLY, request_id, 128, 0, 0).status == Status.BAD_REQUEST
+    assert sensor.ask(Op.REPLY, request_id, 128, 0, 0).status == Status.BAD_REQUEST
+
+
+def test_the_holder_and_the_owner_get_the_same_memory(server):
+    station, sensor = bound(server)
+    request_id = sensor.request("weather", 5)
+    incoming = station.next_event()
+    station.ask(Op.TOKEN_CREATE, 1, PAYLOAD, 3)
+    station.ask(Op.REPLY, incoming.words[1], 128, 0, 3)
+    held = sensor.request_result(request_id)
+    owned = station.ask(Op.NEXT_EVENT)
+    assert os.fstat(held.descriptors[0]).st_ino == os.fstat(owned.descriptors[0]).st_ino
+    assert os.fstat(held.descriptors[0]).st_size == message.MAILBOX_SIZE
+    with pytest.raises(PermissionError):
+        os.truncate(held.descriptors[0], 0)
+    assert owned.words == (Event.ATTACH, held.words[4], 1, PAYLOAD, sensor.id, 0)
+    close_all(held)
+    close_all(owned)
+
+
+def test_a_token_given_away_leaves_its_slot(server):
+    station, _sensor, _mailbox = connected(server)
+    assert station.ask(Op.TOKEN_INFO, 3).status == Status.INVALID_TOKEN
+
+
+def test_server_death_answers_a_waiting_request(server):
+    station, sensor = bound(server)
+    request_id = sensor.request("weather", 5)
+    station.socket.close()
+    assert sensor.request_result(request_id).status == Status.UNAVAILABLE
+    assert sensor.ask(Op.QUERY, data=b"weather").status == Status.UNAVAILABLE
+    assert server.wait_event("disconnected")["app"] == "station"
+
+
+def test_server_death_makes_its_tokens_stale(server):
+    station, sensor, _mailbox = connected(server)
+    station.socket.close()
+    server.wait_event("disconnected")
+    assert sensor.ask(Op.TOKEN_INFO, 5).status == Status.INVALID_TOKEN
+    assert sensor.ask(Op.TOKEN_DELETE, 5).status == Status.OK
+
+
+def test_client_death_is_told_to_the_owner(server):
+    station, sensor, mailbox = connected(server)
+    sensor.socket.close()
+    closed = station.next_event()
+    assert closed.words[:2] == (Event.CLOSED, mailbox)
+
+
+def test_revoke_by_badge_stops_tokens_wherever_they_are(server):
+    station, sensor, mailbox = connected(server)
+    assert station.ask(Op.TOKEN_REVOKE, 2).words[0] == 0
+    assert station.ask(Op.TOKEN_REVOKE, 1).words[0] == 1
+    assert sensor.ask(Op.TOKEN_INFO, 5).status == Status.INVALID_TOKEN
+    assert station.next_event().words[:2] == (Event.CLOSED, mailbox)
+
+
+def test_only_the_creator_can_revoke(server):
+    _station, sensor, _mailbox = connected(server)
+    assert sensor.ask(Op.TOKEN_REVOKE, 1).words[0] == 0
+    assert sensor.ask(Op.TOKEN_INFO, 5).status == Status.OK
+
+
+def test_a_token_moves_to_a_third_app_through_a_message(server):
+    station, sensor, mailbox = connected(server)
+    # `sensor` serves `clock` to `third`, and gives it its token for `station` in an answer.
+    sensor_clock = server.app("clock", clock="server", weather="client")
+    third = server.app("third", clock="client")
+    sensor_clock.ask(Op.BIND, 1, 50, PAYLOAD, data=b"clock")
+    request_id = sensor_clock.request("weather", 9)
+    incoming = station.next_event()
+    station.ask(Op.TOKEN_CREATE, 77, PAYLOAD, 3)
+    station.ask(Op.REPLY, incoming.words[1], 128, 0, 3)
+    held = sensor_clock.request_result(request_id)
+    close_all(held)
+    attach = station.ask(Op.NEXT_EVENT)
+    close_all(attach)
+    request_id = third.request("clock", 4)
+    incoming = sensor_clock.next_event()
+    assert sensor_clock.ask(Op.REPLY, incoming.words[1], 128, 0, 9).status == Status.OK
+    got = third.request_result(request_id)
+    assert got.words[2] == TokenKind.MAILBOX
+    close_all(got)
+    events = {}
+    while (event := station.ask(Op.NEXT_EVENT)).status == Status.OK:
+        events[event.words[0]] = event
+        close_all(event)
+    assert events[Event.CLOSED].words[1] == held.words[4]
+    assert events[Event.ATTACH].words[1:5] == (got.words[4], 77, PAYLOAD, third.id)
+    assert sensor_clock.ask(Op.TOKEN_INFO, 9).status == Status.INVALID_TOKEN
+
+
+def test_an_offer_is_accepted_once_by_its_receiver_only(server):
+    station, sensor, mailbox = connected(server)
+    sensor.ask(Op.TOKEN_CREATE, 8, PAYLOAD, 6)
+    ticket = sensor.ask(Op.TRANSFER, 6, mailbox).words[0]
+    assert sensor.ask(Op.ACCEPT, mailbox, ticket, 7).status == Status.INVALID_TOKEN
+    assert station.ask(Op.ACCEPT, mailbox, ticket + 1, 7).status == Status.INVALID_TOKEN
+    accepted = station.ask(Op.ACCEPT, mailbox, ticket, 7)
+    assert accepted.words[0] == TokenKind.MAILBOX
+    close_all(accepted)
+    assert station.ask(Op.ACCEPT, mailbox, ticket, 8).status == Status.INVALID_TOKEN
+
+
+def test_a_token_that_comes_home_is_an_own_token_again(server):
+    station, sensor, mailbox = connected(server)
+    sensor.ask(Op.TOKEN_CREATE, 8, PAYLOAD, 6)
+    ticket = sensor.ask(Op.TRANSFER, 6, mailbox).words[0]
+    close_all(station.ask(Op.ACCEPT, mailbox, ticket, 7))
+    ticket = station.ask(Op.TRANSFER, 7, mailbox).words[0]
+    home = sensor.ask(Op.ACCEPT, mailbox, ticket, 6)
+    assert home.words[:2] == (TokenKind.OWN, PAYLOAD)
+    assert sensor.ask(Op.TOKEN_INFO, 6).words[:3] == (PAYLOAD, TokenKind.OWN, 8)
+
+
+def test_sending_a_token_needs_the_flag(server):
+    _station, sensor, mailbox = connected(server, flags=PAYLOAD)
+    sensor.ask(Op.TOKEN_CREATE, 8, PAYLOAD, 6)
+    assert sensor.ask(Op.TRANSFER, 6, mailbox).status == Status.UNAUTHORIZED
+    assert sensor.ask(Op.TOKEN_INFO, 6).status == Status.OK
+
+
+def test_a_mailbox_cannot_carry_its_own_token(server):
+    _station, sensor, mailbox = connected(server)
+    assert sensor.ask(Op.TRANSFER, 5, mailbox).status == Status.BAD_REQUEST
+
+
+def test_a_stranger_cannot_use_another_apps_mailbox(server):
+    _station, _sensor, mailbox = connected(server)
+    stranger = server.app("stranger")
+    stranger.ask(Op.TOKEN_CREATE, 8, 0, 6)
+    assert stranger.ask(Op.TRANSFER, 6, mailbox).status == Status.INVALID_TOKEN
+    assert stranger.ask(Op.ACCEPT, mailbox, 1, 7).status == Status.INVALID_TOKEN
+    assert stranger.ask(Op.DETACH, mailbox).status == Status.INVALID_TOKEN
+
+
+@pytest.mark.parametrize("slot", [0, 64, 2**63])
+def test_a_slot_out_of_range_is_refused(server, slot):
+    app = server.app("any")
+    assert app.ask(Op.TOKEN_CREATE, 1, 0, slot).status == Status.BAD_REQUEST
+
+
+def test_unknown_flags_are_refused(server):
+    app = server.app("any", weather="server")
+    assert app.ask(Op.TOKEN_CREATE, 1, 1 << 9, 2).status == Status.BAD_REQUEST
+    assert app.ask(Op.BIND, 1, 1, 1 << 9, data=b"weather").status == Status.BAD_REQUEST
+
+
+def test_tokens_move_between_slots(server):
+    app = server.app("any")
+    app.ask(Op.TOKEN_CREATE, 1, 0, 2)
+    app.ask(Op.TOKEN_CREATE, 2, 0, 3)
+    assert app.ask(Op.TOKEN_MOVE, 3, 2).status == Status.CONFLICT
+    assert app.ask(Op.TOKEN_MOVE, 4, 2).status == Status.OK
+    assert app.ask(Op.TOKEN_INFO, 2).status == Status.INVALID_TOKEN
+    assert app.ask(Op.TOKEN_INFO, 4).words[2] == 1
+
+
+def test_a_shared_buffer_is_written_by_its_creator_only(server):
+    import mmap
+
+    station, sensor, mailbox = connected(server)
+    created = sensor.ask(Op.BUFFER_CREATE, 8192, 6)
+    assert created.status == Status.CREATED
+    writable = mmap.mmap(created.descriptors[0], 8192)
+    ticket = sensor.ask(Op.TRANSFER, 6, mailbox).words[0]
+    accepted = station.ask(Op.ACCEPT, mailbox, ticket, 7)
+    assert (accepted.words[0], accepted.words[3]) == (TokenKind.BUFFER, 8192)
+    writable[:5] = b"hello"
+    with mmap.mmap(accepted.descriptors[0], 8192, prot=mmap.PROT_READ) as readable:
+        assert readable[:5] == b"hello"
+    with pytest.raises(PermissionError):
+        mmap.mmap(accepted.descriptors[0], 8192)
+    with pytest.raises(PermissionError):
+        os.pwrite(accepted.descriptors[0], b"x", 0)
+    writable.close()
+    close_all(created)
+    close_all(accepted)
+
+
+@pytest.mark.parametrize("size", [0, message.BUFFER_MAX_SIZE + 1])
+def test_a_buffer_of_impossible_size_is_refused(server, size):
+    assert server.app("any").ask(Op.BUFFER_CREATE, size, 6).status == Status.BAD_REQUEST
+
+
+def test_status_counts_what_each_app_holds(server):
+    connected(server)
+    status = server.status()
+    assert status["station"]["clients"] == 1
+    assert status["sensor"]["tokens"] == 1
+    assert status["station"]["serves"] == ["weather"]

@@ -1,0 +1,130 @@
+"""The control protocol spoken by hand: what a hostile app could send, without libkos in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+from typing import NamedTuple
+
+from kos.abi.control import HEADER, PACKET_MAX, Op
+from kos.abi.status import Status
+
+DEADLINE = 10.0  # seconds that any answer may take before the test fails
+
+
+class Reply(NamedTuple):
+    status: int
+    words: tuple[int, ...]
+    data: bytes
+    descriptors: list[int]
+
+
+def wait_readable(descriptor: int) -> None:
+    ready, _, _ = select.select([descriptor], [], [], DEADLINE)
+    assert ready, f"nothing to read within {DEADLINE} s"
+
+
+class App:
+    """One registered app and its end of the control connection."""
+
+    def __init__(self, server: Server, name: str, app_id: int, access: dict[str, str]) -> None:
+        self.name = name
+        self.id = app_id
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(DEADLINE)
+        grants = {port: {"role": role} for port, role in access.items()}
+        server.command({"op": "register", "app": name, "id": app_id, "access": grants}, theirs)
+        theirs.close()
+        self.page_fd = self.event_fd = self.completion_fd = -1
+
+    def ask(self, op: int, *words: int, data: bytes = b"") -> Reply:
+        padded = words + (0,) * (6 - len(words))
+        self.socket.send(HEADER.pack(op, len(data), *padded) + data)
+        return self.receive()
+
+    def receive(self) -> Reply:
+        packet, descriptors, _flags, _address = socket.recv_fds(self.socket, PACKET_MAX, 4)
+        if not packet:
+            raise ConnectionResetError("the message server hung up")
+        status, _size, *words = HEADER.unpack_from(packet)
+        return Reply(status, tuple(words), packet[HEADER.size :], descriptors)
+
+    def hello(self) -> App:
+        reply = self.ask(Op.HELLO, 1)
+        assert reply.status == Status.CREATED
+        assert reply.words[0] == self.id
+        self.page_fd, self.event_fd, self.completion_fd = reply.descriptors
+        return self
+
+    def next_event(self) -> Reply:
+        wait_readable(self.event_fd)
+        os.eventfd_read(self.event_fd)
+        return self.ask(Op.NEXT_EVENT)
+
+    def request(self, port: str, slot: int, flags: int = 0, payload: bytes = b"") -> int:
+        reply = self.ask(Op.REQUEST, slot, flags, data=port.encode() + b"\0" + payload)
+        assert reply.status == Status.OK, Status(reply.status)
+        return reply.words[0]
+
+    def request_result(self, request_id: int) -> Reply:
+        wait_readable(self.completion_fd)
+        os.eventfd_read(self.completion_fd)
+        return self.ask(Op.REQUEST_RESULT, request_id)
+
+    def close(self) -> None:
+        self.socket.close()
+        for descriptor in (self.page_fd, self.event_fd, self.completion_fd):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+class Server:
+    """A real message server process, with the test in the supervisor's place."""
+
+    def __init__(self, *ports: str) -> None:
+        self.admin, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.admin.settimeout(DEADLINE)
+        admin_fd = theirs.fileno()
+
+        def become_descriptor_3() -> None:
+            os.dup2(admin_fd, 3)
+
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "kos.device.msgserver", "msg0"],
+            env={**os.environ, "KOS_PORTS": ",".join(ports)},
+            pass_fds=(3,) if admin_fd == 3 else (3, admin_fd),
+            preexec_fn=become_descriptor_3,
+        )
+        theirs.close()
+        assert self.event()["event"] == "started"
+        self._apps: list[App] = []
+
+    def command(self, command: dict, *connections: socket.socket) -> None:
+        socket.send_fds(self.admin, [json.dumps(command).encode()], [each.fileno() for each in connections])
+
+    def event(self) -> dict:
+        return json.loads(self.admin.recv(256 << 10))
+
+    def wait_event(self, kind: str) -> dict:
+        while (event := self.event())["event"] != kind:
+            continue
+        return event
+
+    def status(self) -> dict:
+        self.command({"op": "status", "seq": 1})
+        return self.wait_event("status")["apps"]
+
+    def app(self, name: str, **access: str) -> App:
+        app = App(self, name, 0x10000 + len(self._apps), access)
+        self._apps.append(app)
+        return app.hello()
+
+    def stop(self) -> None:
+        for app in self._apps:
+            app.close()
+        self.admin.close()
+        assert self.process.wait(DEADLINE) == 0
