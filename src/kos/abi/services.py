@@ -13,8 +13,8 @@ PORT_INTERNET = "kos_internet_protocol"
 PORT_TRACE = "kos_trace_protocol"
 PORT_TRACE_ADMIN = "kos_trace_admin_protocol"
 
-# --- log: what a client of PORT_LOG may do ------------------------------------------------------------------
-# LOG_WRITE: param is the level, payload is UTF-8 text of at most LOG_TEXT_MAX bytes (more is cut and marked so).
+# --- log ---------------------------------------------------------------------------------------------------
+# LOG_WRITE: param is the level, payload is UTF-8 text; what is over LOG_TEXT_MAX bytes is cut and marked so.
 # The reply is OK, or FULL when this client has used up its rate: the line is dropped and counted.
 LOG_WRITE = 1
 LOG_LEVEL_DEBUG = 0
@@ -22,32 +22,35 @@ LOG_LEVEL_INFO = 1
 LOG_LEVEL_WARN = 2
 LOG_LEVEL_ERROR = 3
 LOG_TEXT_MAX = 1024
-# LOG_READ, for clients of PORT_LOG_ADMIN: param is the first sequence number wanted (0: the oldest kept). The
-# reply's param is the number to ask for next; its payload is records of (u64 sequence, u64 milliseconds since
-# 1970, u8 level, u8 bytes of the app's name, u16 bytes of the text, name, text), oldest first, none when up to date.
+# LOG_READ, for clients of PORT_LOG_ADMIN: param is the first sequence number wanted (0: the oldest kept).
+# The reply's param is the number to ask for next; its payload is records, oldest first, none when up to date:
+# u64 sequence, u64 milliseconds since 1970, u8 level, u8 bytes of the app's name, u16 bytes of the text, both.
 LOG_READ = 2
 
-# --- rng: label RNG_READ, param is the number of bytes (1 to 4096); the reply's payload is those bytes ------
+# --- rng: label RNG_READ, param is the number of bytes (1 to 4096); the reply's payload is those bytes -------
 RNG_READ = 1
 
-# --- key store: payload is the key's name, a NUL, then the operation's data -----------------------------------
+# --- key store: payload is the key's name, a NUL, then the operation's data ----------------------------------
 # A key or an operation that the configuration does not give this client is NOT_FOUND: it cannot tell which.
-KEY_STORE_PUBLIC = 1  # no data; the reply's payload is the 32-byte public key, its param is KEY_STORE_TYPE_… | mark
+# PUBLIC: no data; the reply's payload is the 32-byte public key, its param KEY_STORE_TYPE_… and the mark.
+KEY_STORE_PUBLIC = 1
 KEY_STORE_SIGN = 2  # data is the message; the reply's payload is the 64-byte Ed25519 signature
-KEY_STORE_AGREE = 3  # data is the other side's 32-byte X25519 public key; the reply's payload is the 32-byte secret
-KEY_STORE_LIST = 4  # empty payload; the reply's payload is UTF-8 lines of: name, type, operations joined by commas
+KEY_STORE_AGREE = 3  # data is the peer's 32-byte X25519 public key; the reply's payload is the 32-byte secret
+KEY_STORE_LIST = 4  # empty payload; the reply's payload is lines of: name, type, operations joined by commas
 KEY_STORE_TYPE_ED25519 = 1
 KEY_STORE_TYPE_X25519 = 2
-KEY_STORE_EPHEMERAL = 0x100  # mark in the param: not provisioned, it exists until the key store ends
+KEY_STORE_EPHEMERAL = 0x100  # mark: not provisioned, the key exists until the key store ends
 KEY_STORE_NAME_MAX = 32  # bytes of a key's name
 
 # --- i2c: the reply's label is the status, its param the number of bytes done -------------------------------
+# An address that the manifest did not grant is UNAUTHORIZED; one that nobody answers at is NOT_FOUND; a
+# transaction that broke off on the bus is UNAVAILABLE.
 I2C_GET_FEATURES = 1  # reply: param is the feature bits
 I2C_WRITE = 2  # param is the 7-bit address, payload the bytes
 I2C_READ = 3  # param is the 7-bit address | number of bytes << 16; the reply's payload is the bytes
-I2C_TRANSFER = (
-    4  # payload: messages of (u16 address, u16 flags, u16 size, bytes if written) in one transaction
-)
+# TRANSFER: payload is messages of (u16 address, u16 flags, u16 size, bytes if written) in one transaction;
+# the reply's payload is all that was read, in order.
+I2C_TRANSFER = 4
 I2C_TRANSFER_READ = 1  # flag of one message: read
 I2C_FEATURE_TRANSFER = 1  # feature bit: I2C_TRANSFER with a repeated start
 I2C_MESSAGES_MAX = 42  # as Linux's I2C_RDWR_IOCTL_MAX_MSGS
