@@ -1,5 +1,4 @@
 import pytest
-
 from tests.device.msgserver.wire import Server
 
 

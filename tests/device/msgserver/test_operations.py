@@ -196,22 +196,22 @@ def test_only_the_creator_can_revoke(server):
 
 
 def test_a_token_moves_to_a_third_app_through_a_message(server):
-    station, sensor, mailbox = connected(server)
-    # `sensor` serves `clock` to `third`, and gives it its token for `station` in an answer.
-    sensor_clock = server.app("clock", clock="server", weather="client")
+    station, _sensor = bound(server)
+    # `clock` serves the app `third`, and gives it its own token for `station` in an answer.
+    clock = server.app("clock", clock="server", weather="client")
     third = server.app("third", clock="client")
-    sensor_clock.ask(Op.BIND, 1, 50, PAYLOAD, data=b"clock")
-    request_id = sensor_clock.request("weather", 9)
+    clock.ask(Op.BIND, 1, 50, PAYLOAD, data=b"clock")
+    request_id = clock.request("weather", 9)
     incoming = station.next_event()
     station.ask(Op.TOKEN_CREATE, 77, PAYLOAD, 3)
     station.ask(Op.REPLY, incoming.words[1], 128, 0, 3)
-    held = sensor_clock.request_result(request_id)
+    held = clock.request_result(request_id)
     close_all(held)
     attach = station.ask(Op.NEXT_EVENT)
     close_all(attach)
     request_id = third.request("clock", 4)
-    incoming = sensor_clock.next_event()
-    assert sensor_clock.ask(Op.REPLY, incoming.words[1], 128, 0, 9).status == Status.OK
+    incoming = clock.next_event()
+    assert clock.ask(Op.REPLY, incoming.words[1], 128, 0, 9).status == Status.OK
     got = third.request_result(request_id)
     assert got.words[2] == TokenKind.MAILBOX
     close_all(got)
@@ -221,7 +221,7 @@ def test_a_token_moves_to_a_third_app_through_a_message(server):
         close_all(event)
     assert events[Event.CLOSED].words[1] == held.words[4]
     assert events[Event.ATTACH].words[1:5] == (got.words[4], 77, PAYLOAD, third.id)
-    assert sensor_clock.ask(Op.TOKEN_INFO, 9).status == Status.INVALID_TOKEN
+    assert clock.ask(Op.TOKEN_INFO, 9).status == Status.INVALID_TOKEN
 
 
 def test_an_offer_is_accepted_once_by_its_receiver_only(server):

@@ -61,9 +61,10 @@ class App:
         return self
 
     def next_event(self) -> Reply:
-        wait_readable(self.event_fd)
-        os.eventfd_read(self.event_fd)
-        return self.ask(Op.NEXT_EVENT)
+        while (event := self.ask(Op.NEXT_EVENT)).status == Status.NO_REPLY:
+            wait_readable(self.event_fd)
+            os.eventfd_read(self.event_fd)
+        return event
 
     def request(self, port: str, slot: int, flags: int = 0, payload: bytes = b"") -> int:
         reply = self.ask(Op.REQUEST, slot, flags, data=port.encode() + b"\0" + payload)

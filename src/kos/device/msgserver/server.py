@@ -107,7 +107,10 @@ class MessageServer:
     # --- the supervisor -----------------------------------------------------------------------------------
 
     def _receive_admin(self) -> None:
-        packet, descriptors, _flags, _address = socket.recv_fds(self._admin, ADMIN_PACKET_MAX, 1)
+        try:
+            packet, descriptors, _flags, _address = socket.recv_fds(self._admin, ADMIN_PACKET_MAX, 1)
+        except ConnectionResetError:  # it left reports of ours unread
+            packet = b""
         if not packet:  # the supervisor is gone, and with it our reason to be
             self._running = False
             return
@@ -149,7 +152,7 @@ class MessageServer:
     def _send_admin(self, event: dict) -> None:
         try:
             self._admin.send(json.dumps(event).encode())
-        except BrokenPipeError:
+        except ConnectionError:
             self._running = False
 
     def _status(self) -> dict:
