@@ -1,0 +1,124 @@
+# The environment of the tools: Python packages at pinned versions, and the native parts. Sourced, POSIX sh.
+#
+#   . setup/environment.sh
+#   kos_environment ROOT [EXTRA…]     extras: test, server (as in pyproject.toml). Sets and exports KOS_PYTHON.
+#
+# It changes only its own directory (ROOT/.venv, or one under ~/.cache/kos where ROOT is read-only) and asks before a
+# Debian package is installed. What is done already is known by a hash of what it was done from, so a second call takes
+# milliseconds.
+
+_kos_say() { printf 'kos: %s\n' "$*" >&2; }
+
+_kos_fail() {
+    printf 'error: %s\nhint: %s\n' "$1" "$2" >&2
+    exit 1
+}
+
+# The first Python that is new enough.
+_kos_find_python() {
+    for _kos_candidate in python3 python3.13 python3.12 python3.11; do
+        if "$_kos_candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$_kos_candidate"
+            return
+        fi
+    done
+    _kos_fail "Python 3.11 or newer was not found" "apt-get install python3 python3-venv (Debian 12 or newer)"
+}
+
+# What an installed set of packages depends on, in one word: its lock file, this file, and the interpreter.
+_kos_packages_hash() {
+    { cat "$1/setup/environment.sh" "$2" && readlink -f "$KOS_VENV/bin/python"; } | sha256sum | cut -c 1-64
+}
+
+_kos_native_hash() {
+    find "$1/native" "$1/src/kos/abi" "$1/src/kos/build/native.py" -type f ! -name '*.pyc' ! -path '*/build/*' -print0 |
+        sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-64
+}
+
+_kos_lock_of() {
+    if [ "$2" = base ]; then echo "$1/setup/requirements.lock"; else echo "$1/setup/requirements-$2.lock"; fi
+}
+
+_kos_packages_ready() {
+    [ -x "$KOS_VENV/bin/python" ] && [ ! -e "$KOS_VENV/.kos-incomplete" ] &&
+        [ "$(cat "$KOS_VENV/.kos-$2" 2>/dev/null)" = "$(_kos_packages_hash "$1" "$(_kos_lock_of "$1" "$2")")" ]
+}
+
+_kos_native_ready() {
+    [ "$(cat "$KOS_VENV/.kos-native" 2>/dev/null)" = "$(_kos_native_hash "$1")" ]
+}
+
+_kos_make_venv() {
+    "$KOS_VENV/bin/python" -m pip --version >/dev/null 2>&1 && return
+    _kos_python=$(_kos_find_python) || exit 1
+    "$_kos_python" -c 'import ensurepip, venv' 2>/dev/null || "$1/setup/packages.sh" setup || exit 1
+    "$_kos_python" -c 'import ensurepip, venv' 2>/dev/null || _kos_fail "$_kos_python has no working venv module" \
+        "apt-get install python3-venv, or put Debian's python3 first in PATH"
+    _kos_say "making a Python environment in $KOS_VENV"
+    "$_kos_python" -m venv --clear "$KOS_VENV" >&2 || _kos_fail "no environment could be made in $KOS_VENV" \
+        "is there room, and may you write there?"
+}
+
+_kos_install_packages() { # ROOT EXTRA…
+    _kos_root=$1
+    shift
+    _kos_options=
+    [ ! -e "$KOS_VENV/.kos-incomplete" ] || _kos_options=--force-reinstall
+    _kos_make_venv "$_kos_root"
+    : >"$KOS_VENV/.kos-incomplete"
+    for _kos_extra in "$@"; do
+        _kos_say "installing Python packages ($_kos_extra)"
+        _kos_lock=$(_kos_lock_of "$_kos_root" "$_kos_extra")
+        # The lock holds the whole closure, so nothing is resolved here and nothing unpinned can come in.
+        "$KOS_VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+            $_kos_options --requirement "$_kos_lock" >&2 ||
+            _kos_fail "the Python packages could not be installed" "is the package index reachable? Try again"
+    done
+    # The sources are used where they are, by a path file: nothing is built and nothing is written into ROOT/src.
+    for _kos_site in "$KOS_VENV"/lib/python3*/site-packages; do
+        echo "$_kos_root/src" >"$_kos_site/kos.pth"
+    done
+    for _kos_extra in "$@"; do
+        _kos_packages_hash "$_kos_root" "$(_kos_lock_of "$_kos_root" "$_kos_extra")" >"$KOS_VENV/.kos-$_kos_extra"
+    done
+    rm "$KOS_VENV/.kos-incomplete"
+}
+
+_kos_build_native() {
+    _kos_say "building the native parts"
+    _kos_hash=$(_kos_native_hash "$1")
+    "$KOS_PYTHON" -m kos.build.native >&2 || _kos_fail "the native parts could not be built" "see what it printed above"
+    echo "$_kos_hash" >"$KOS_VENV/.kos-native"
+}
+
+kos_environment() {
+    _kos_home=$1
+    shift
+    if [ -w "$_kos_home" ]; then
+        KOS_VENV=$_kos_home/.venv
+    else
+        KOS_VENV=${XDG_CACHE_HOME:-$HOME/.cache}/kos/$(echo "$_kos_home" | sha256sum | cut -c 1-16)
+    fi
+    KOS_PYTHON=$KOS_VENV/bin/python
+    export KOS_VENV KOS_PYTHON
+
+    _kos_todo=
+    for _kos_extra in base "$@"; do
+        [ -f "$(_kos_lock_of "$_kos_home" "$_kos_extra")" ] || _kos_fail "no such extra: $_kos_extra" "test or server"
+        _kos_packages_ready "$_kos_home" "$_kos_extra" || _kos_todo="$_kos_todo $_kos_extra"
+    done
+    if [ -n "$_kos_todo" ] || ! _kos_native_ready "$_kos_home"; then
+        mkdir -p "$(dirname "$KOS_VENV")"
+        # One first start works, the others wait for it and then find everything done.
+        (
+            flock 9
+            _kos_todo=
+            for _kos_extra in base "$@"; do
+                _kos_packages_ready "$_kos_home" "$_kos_extra" || _kos_todo="$_kos_todo $_kos_extra"
+            done
+            # shellcheck disable=SC2086  # a list of extras
+            [ -z "$_kos_todo" ] || _kos_install_packages "$_kos_home" $_kos_todo
+            _kos_native_ready "$_kos_home" || _kos_build_native "$_kos_home"
+        ) 9>"$KOS_VENV.lock" || exit 1
+    fi
+}
