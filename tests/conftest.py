@@ -1,0 +1,58 @@
+"""Groups of tests, their order, and the rule that CI skips nothing for want of a tool."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# Each group with what it covers; the slow ones first, so that they run beside the many short ones.
+GROUPS = {
+    "qemu": "the real image under QEMU: boot, upgrade, fall-back",
+    "powercut": "power cuts at every write of an upgrade",
+    "microvm": "Linux guests inside the emulated device",
+    "network": "tunnel, gateway and isolation, in network namespaces of the tests",
+    "server": "Studio and Fleet Server, bus, database, simulated devices",
+    "browser": "the pages in headless Chromium",
+    "security": "hostile apps, in C and in Python",
+    "examples": "each example, built and run as its README says",
+    "unit": "everything else",
+}
+NOT_APPLICABLE = "not applicable:"  # a skip for this reason names no missing tool
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--group", action="append", choices=list(GROUPS), help="run only this group (repeatable)"
+    )
+
+
+def group_of(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("group")
+    return marker.args[0] if marker else "unit"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    order = list(GROUPS)
+    for item in items:
+        if group_of(item) not in GROUPS:
+            raise pytest.UsageError(f"{item.nodeid}: group {group_of(item)!r} is not in tests/conftest.py")
+    wanted = set(config.getoption("--group") or GROUPS)
+    left_out = [item for item in items if group_of(item) not in wanted]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    items[:] = sorted(
+        (item for item in items if group_of(item) in wanted), key=lambda item: order.index(group_of(item))
+    )
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    outcome = yield
+    report = outcome.get_result()
+    if not (report.skipped and os.environ.get("CI")) or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if NOT_APPLICABLE not in reason:
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI, where every tool must be there: {reason}"
