@@ -62,7 +62,8 @@ def machine() -> str:
         ),
         platform.machine(),
     )
-    return f"{model}, {os.cpu_count()} processors, Linux {platform.release()}, Python {platform.python_version()}"
+    kernel, python = platform.release(), platform.python_version()
+    return f"{model}, {os.cpu_count()} processors, Linux {kernel}, Python {python}"
 
 
 def percentile(samples: list[float], percent: float) -> float:
