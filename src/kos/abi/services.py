@@ -23,14 +23,14 @@ LOG_LEVEL_WARN = 2
 LOG_LEVEL_ERROR = 3
 LOG_TEXT_MAX = 1024
 # LOG_READ, for clients of PORT_LOG_ADMIN: param is the first sequence number wanted (0: the oldest kept).
-# The reply's param is the number to ask for next; its payload is records, oldest first, none when up to date:
-# u64 sequence, u64 milliseconds since 1970, u8 level, u8 bytes of the app's name, u16 bytes of the text, both.
+# The reply's param is the number to ask for next; its payload is records, oldest first, none if none:
+# u64 sequence, u64 milliseconds since 1970, u8 level, u8 size of the app name, u16 size of the text, both.
 LOG_READ = 2
 
-# --- rng: label RNG_READ, param is the number of bytes (1 to 4096); the reply's payload is those bytes -------
+# --- rng: label RNG_READ, param is the number of bytes (1 to 4096); the reply's payload is those bytes ------
 RNG_READ = 1
 
-# --- key store: payload is the key's name, a NUL, then the operation's data ----------------------------------
+# --- key store: payload is the key's name, a NUL, then the operation's data ---------------------------------
 # A key or an operation that the configuration does not give this client is NOT_FOUND: it cannot tell which.
 # PUBLIC: no data; the reply's payload is the 32-byte public key, its param KEY_STORE_TYPE_… and the mark.
 KEY_STORE_PUBLIC = 1

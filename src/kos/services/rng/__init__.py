@@ -1,0 +1,1 @@
+"""Random numbers for apps: port `kos_rng_protocol`."""
