@@ -1,4 +1,5 @@
 import pytest
+
 from tests.device.msgserver.wire import Server
 
 
