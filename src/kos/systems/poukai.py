@@ -1,0 +1,162 @@
+"""`Poukai`: the base layer. A message server, the core apps, and the connections between them.
+
+    class WeatherStation(System):
+        base = Poukai                  # or Poukai(tunnel=True, admin=True)
+
+The connections are the reference's: self_test → rng; tunnel → log, key store, ethernet; admin → log, rng, key
+store, tunnel and, with tracing, the trace server. A user's own app gets no port unless the user connects it:
+
+    ctx.connect_protocol("station", Poukai.log)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kos.abi import services
+from kos.manifest import AccessControl, App, Context, Port, Restart, ServiceImage, System
+from kos.manifest.resources import Keys, Network, Resource, Storage, Supervisor
+from kos.systems.i2c_server import MSG0, Bus
+
+_MIB = 1 << 20
+
+
+def _entry(service: str) -> ServiceImage:
+    return ServiceImage(f"kos.services.{service}.main:main")
+
+
+class Poukai(System):
+    """The base layer.
+
+    Attributes:
+        msg_server, msg0: the name of its message server.
+        rng_server, log_server, key_store, self_test, ethernet, tunnel, admin: the names of its apps.
+        rng, log, keys, ethernet_port, internet: the ports that they serve.
+        i2c1 … i2c4: the buses that boards have; see `I2CServer`.
+    """
+
+    msg_server = msg0 = MSG0
+    rng_server = "rng_server"
+    log_server = "log_server"
+    key_store = "key_store"
+    self_test = "self_test"
+    ethernet = "ethernet"
+    tunnel = "tunnel"
+    admin = "admin"
+
+    rng = Port(services.PORT_RNG, MSG0)
+    log = Port(services.PORT_LOG, MSG0)
+    keys = Port(services.PORT_KEY_STORE, MSG0)
+    ethernet_port = Port(services.PORT_ETHERNET, MSG0)
+    internet = Port(services.PORT_INTERNET, MSG0)
+
+    i2c1 = Bus("i2c1")
+    i2c2 = Bus("i2c2")
+    i2c3 = Bus("i2c3")
+    i2c4 = Bus("i2c4")
+
+    def __init__(
+        self,
+        *,
+        self_test: bool = True,
+        ethernet: bool = False,
+        tunnel: bool = False,
+        admin: bool = False,
+        admin_config: dict[str, Any] | None = None,
+        tunnel_config: dict[str, Any] | None = None,
+        ethernet_config: dict[str, Any] | None = None,
+    ) -> None:
+        """Choose what the layer holds. `admin` brings the tunnel, and the tunnel brings ethernet.
+
+        Args:
+            self_test: basic tests at start-up; a new generation is good only when they passed.
+            ethernet: the driver of the network interface.
+            tunnel: encrypted communication with the internet.
+            admin: the connection to a Studio or Fleet Server.
+            admin_config, tunnel_config, ethernet_config: what those apps read with `kos.app.config()`.
+        """
+        self._with_self_test = self_test
+        self._with_admin = admin
+        self._with_tunnel = tunnel or admin
+        self._with_ethernet = ethernet or self._with_tunnel
+        self._admin_config = admin_config or {}
+        self._tunnel_config = tunnel_config or {}
+        self._ethernet_config = ethernet_config or {}
+
+    def setup(self, ctx: Context) -> Context:
+        ctx = ctx.put_msg_server(self.msg_server)
+        for port in (self.rng, self.log, self.keys):
+            ctx = ctx.put_port(port)
+        ctx = (
+            ctx.put_app(_core(self.rng_server, "rng", 150, serves=self.rng))
+            .put_app(_core(self.log_server, "log", 120, serves=self.log, resources=[Storage(16 * _MIB)]))
+            .put_app(_core(self.key_store, "keystore", 140, serves=self.keys, resources=[Keys()]))
+        )
+        if self._with_ethernet:
+            ctx = ctx.put_port(self.ethernet_port).put_app(
+                _core(
+                    self.ethernet,
+                    "ethernet",
+                    130,
+                    serves=self.ethernet_port,
+                    resources=[Network()],
+                    config=self._ethernet_config,
+                )
+            )
+        if self._with_tunnel:
+            ctx = self._put_tunnel(ctx)
+        if self._with_admin:
+            ctx = self._put_admin(ctx)
+        if self._with_self_test:
+            ctx = ctx.put_app(
+                _core(self.self_test, "selftest", 90, resources=[Supervisor()], restart_never=True)
+            ).connect_protocol(self.self_test, self.rng)
+        return ctx
+
+    def _put_tunnel(self, ctx: Context) -> Context:
+        ctx = ctx.put_port(self.internet).put_app(
+            _core(
+                self.tunnel,
+                "tunnel",
+                110,
+                serves=self.internet,
+                resources=[Network()],
+                config=self._tunnel_config,
+            )
+        )
+        for port in (self.log, self.keys, self.ethernet_port):
+            ctx = ctx.connect_protocol(self.tunnel, port)
+        return ctx
+
+    def _put_admin(self, ctx: Context) -> Context:
+        ctx = ctx.put_app(
+            _core(self.admin, "admin", 100, resources=[Supervisor()], config=self._admin_config)
+        )
+        for port in (self.log, self.rng, self.keys, self.internet):
+            ctx = ctx.connect_protocol(self.admin, port)
+        return ctx
+
+
+def _core(
+    name: str,
+    service: str,
+    priority: int,
+    *,
+    serves: Port | None = None,
+    resources: list[Resource] | None = None,
+    config: dict[str, Any] | None = None,
+    restart_never: bool = False,
+) -> App:
+    """A core app: critical, and more urgent than those that call it."""
+    access = {serves.msg_server: {serves.name: AccessControl.server()}} if serves else {}
+    return App(
+        name,
+        _entry(service),
+        priority=priority,
+        memory=96 * _MIB,
+        critical=True,
+        resources=resources or [],
+        config=config or {},
+        access=access,
+        restart=Restart("never") if restart_never else Restart(),
+    )

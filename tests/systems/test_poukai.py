@@ -1,0 +1,99 @@
+"""Poukai holds the reference's apps and exactly the reference's connections."""
+
+from __future__ import annotations
+
+import pytest
+
+from kos.abi import services
+from kos.manifest import App, Context, ManifestError, PythonImage, System, codec
+from kos.systems import I2CServer, Poukai
+
+LOG, RNG, KEYS = services.PORT_LOG, services.PORT_RNG, services.PORT_KEY_STORE
+
+
+def connections(manifest) -> dict[str, set[str]]:
+    graph: dict[str, set[str]] = {name: set() for name in manifest.apps}
+    for app, port, access in manifest.grants():
+        if access.role == "client":
+            graph[app.name].add(port.name)
+    return graph
+
+
+def test_the_plain_layer():
+    manifest = Poukai().manifest()
+    assert set(manifest.apps) == {"rng_server", "log_server", "key_store", "self_test"}
+    assert connections(manifest) == {
+        "rng_server": set(),
+        "log_server": set(),
+        "key_store": set(),
+        "self_test": {RNG},
+    }
+    assert codec.load(codec.dump(manifest)) == manifest
+
+
+def test_the_whole_layer():
+    manifest = Poukai(admin=True).manifest("qemu-arm-virt")
+    assert connections(manifest) == {
+        "rng_server": set(),
+        "log_server": set(),
+        "key_store": set(),
+        "ethernet": set(),
+        "self_test": {RNG},
+        "tunnel": {LOG, KEYS, services.PORT_ETHERNET},
+        "admin": {LOG, RNG, KEYS, services.PORT_INTERNET},
+    }
+    for app, _port, access in manifest.grants():
+        if access.role == "client" and app.name != "self_test":
+            assert all(
+                app.priority < manifest.server_of(p).priority for p, a in app.grants() if a.role == "client"
+            )
+
+
+def test_a_layer_of_ours_is_said_by_the_users_class():
+    class Mine(System):
+        base = Poukai
+
+    assert Mine().manifest().apps["rng_server"].where.startswith("test_poukai.py:")
+
+
+def with_sensor() -> Context:
+    return Poukai().context(Context("test")).put_app(App("sensor", PythonImage("sensor")))
+
+
+def test_an_i2c_server_connects_its_apps():
+    ctx = with_sensor().put_app(I2CServer(Poukai.i2c2, devices={"sensor": [0x77, 0x76]}))
+    manifest = ctx.manifest()
+    assert manifest.server_of(Poukai.i2c2.port).name == "i2c2_server"
+    assert manifest.apps["sensor"].access["msg0"]["kos_i2c2_protocol"].role == "client"
+    assert manifest.apps["i2c2_server"].config == {
+        "bus": "i2c2",
+        "port": "kos_i2c2_protocol",
+        "bus_speed": 400_000,
+        "devices": {"sensor": (0x76, 0x77)},
+        "simulate": {},
+    }
+    assert [resource.bus for resource in manifest.apps["i2c2_server"].resources] == ["i2c2"]
+
+
+def test_a_simulated_bus_holds_no_hardware():
+    ctx = with_sensor().put_app(I2CServer("i2c2", devices={"sensor": [0x76]}, simulate={0x76: "bme280"}))
+    server = ctx.apps["i2c2_server"]
+    assert server.resources == ()
+    assert server.config["simulate"] == {"0x76": "bme280"}
+
+
+@pytest.mark.parametrize(
+    ("package", "message"),
+    [
+        (I2CServer("i2c2", devices={"ghost": [0x76]}), "no app 'ghost'"),
+        (I2CServer("i2c2", devices={"sensor": [0x78]}), "address 0x78 is outside 0x08 to 0x77"),
+        (I2CServer("i2c2", devices={"sensor": [0x07]}), "address 0x07 is outside"),
+        (I2CServer("i2c2", devices={"sensor": ["0x76"]}), "expected a 7-bit address"),
+        (I2CServer("i2c2", bus_speed=123), "expected one of 100000, 400000"),
+        (I2CServer("I2C", devices={}), "a port's name"),
+    ],
+)
+def test_a_wrong_bus_is_refused(package: I2CServer, message: str):
+    with pytest.raises(ManifestError, match=message) as caught:
+        with_sensor().put_app(package)
+    assert caught.value.where.startswith(__file__)
