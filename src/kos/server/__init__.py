@@ -1,0 +1,1 @@
+"""Studio Server and Fleet Server: one code base, two products."""

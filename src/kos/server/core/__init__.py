@@ -1,0 +1,1 @@
+"""What both products share: database, bus, device sessions, artifacts, access control."""

@@ -1,0 +1,56 @@
+"""Turns many small blocking jobs into few: what arrives while one batch runs makes up the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+WAITING_MAX = 20_000  # jobs; beyond it callers are refused, so that memory stays bounded
+
+
+class Batcher(Generic[In, Out]):
+    """Calls `handle` in a thread with a list of inputs; it returns as many results in the same order."""
+
+    def __init__(self, handle: Callable[[Sequence[In]], Sequence[Out]], size: int = 256) -> None:
+        self._handle = handle
+        self._size = size
+        self._queue: asyncio.Queue[tuple[In, asyncio.Future[Out]]] = asyncio.Queue(WAITING_MAX)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def submit(self, value: In) -> Out:
+        """Wait for the result of one input. Raises QueueFull under overload."""
+        future: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait((value, future))
+        return await future
+
+    async def _run(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < self._size and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            try:
+                results = await asyncio.to_thread(self._handle, [value for value, _ in batch])
+            except Exception as error:
+                log.exception("batch of %d failed", len(batch))
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)

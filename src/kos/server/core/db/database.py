@@ -1,0 +1,96 @@
+"""One database: connections, transactions, and the schema brought to the newest version.
+
+Transactions that write say so (`write()`): on SQLite they take the write lock at once, so that two never
+deadlock by upgrading from a read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.orm import Session, sessionmaker
+
+HEAD = "0001"  # the newest migration; a test compares it with the folder
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_TIMEOUT = 15.0  # seconds that a SQLite writer waits for another
+
+
+class Database:
+    """An engine and its sessions. Blocking: call it from a thread, not from the event loop."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.sqlite = url.startswith("sqlite")
+        options: dict[str, Any] = {"pool_pre_ping": not self.sqlite}
+        if self.sqlite:
+            options["connect_args"] = {"timeout": BUSY_TIMEOUT, "check_same_thread": False}
+        self.engine: Engine = create_engine(url, **options)
+        if self.sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self.sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self.writing_sessions = sessionmaker(
+            self.engine.execution_options(kos_write=True), expire_on_commit=False
+        )
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that only reads."""
+        with self.sessions() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session in one transaction, committed at the end unless an error leaves it."""
+        with self.writing_sessions.begin() as session:
+            yield session
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to `revision`. Costs one query when it is there already."""
+        if revision == "head" and self.version() == HEAD:
+            return
+        # Alembic takes half a second to import; a server that is up to date starts without it.
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        # One server migrates while others that start at the same moment wait for the lock.
+        with self.engine.execution_options(kos_write=True).begin() as connection:
+            if not self.sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(7531)"))
+            config.attributes["connection"] = connection
+            newest = self._version(connection)
+            if revision != "head" and newest is not None and revision < newest:
+                command.downgrade(config, revision)
+            else:
+                command.upgrade(config, revision)
+
+    def version(self) -> str | None:
+        """The migration that the schema is at; None for an empty database."""
+        with self.engine.connect() as connection:
+            return self._version(connection)
+
+    def _version(self, connection: Connection) -> str | None:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # We begin transactions ourselves: the driver's own way would delay the write lock.
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "cache_size = -32000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("kos_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

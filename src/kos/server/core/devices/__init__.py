@@ -1,0 +1,1 @@
+"""Devices on the server's side: identity, log-in, what they should be, what they say."""
