@@ -58,13 +58,11 @@ class PrivateApt:
     def resolve(self, wanted: PackageSet, versions: dict[str, str] | None = None) -> list[Package]:
         """What the set consists of, in order of names; exactly `versions` where a lock gives them."""
         if versions:
-            names = [f"{name}={version}" for name, version in sorted(versions.items())]
-            return [self._describe(name) for name in names]
+            return self._describe([f"{name}={version}" for name, version in sorted(versions.items())])
         if not wanted.closure:
-            return sorted((self._describe(name) for name in self._concrete(wanted)), key=lambda p: p.name)
+            return self._describe(self._concrete(wanted))
         plan = self._run("apt-get", "install", "--simulate", "--no-install-recommends", *wanted.packages)
-        found = {match["name"]: match["version"] for match in _INSTALL.finditer(plan)}
-        return [self._describe(f"{name}={version}") for name, version in sorted(found.items())]
+        return self._describe([f"{found['name']}={found['version']}" for found in _INSTALL.finditer(plan)])
 
     def download(self, packages: list[Package]) -> list[Path]:
         """The .deb files, downloaded where they are not here yet; an interrupted download goes on.
@@ -89,23 +87,27 @@ class PrivateApt:
             names.append(real[0] if real else name)
         return names
 
-    def _describe(self, name: str) -> Package:
-        text = self._run("apt-cache", "show", "--no-all-versions", name)
-        fields = {match["key"]: match["value"] for match in _FIELD.finditer(text)}
-        source = fields.get("Source", fields["Package"]).split(" ")[0]
-        return Package(
-            fields["Package"],
-            fields["Version"],
-            fields["Architecture"],
-            fields["SHA256"],
-            int(fields["Size"]),
-            source,
-        )
+    def _describe(self, names: list[str]) -> list[Package]:
+        text = self._run("apt-cache", "show", "--no-all-versions", *names)
+        packages = []
+        for stanza in filter(None, text.strip().split("\n\n")):
+            fields = {match["key"]: match["value"] for match in _FIELD.finditer(stanza)}
+            packages.append(
+                Package(
+                    name=fields["Package"],
+                    version=fields["Version"],
+                    architecture=fields["Architecture"],
+                    sha256=fields["SHA256"],
+                    size=int(fields["Size"]),
+                    source=fields.get("Source", fields["Package"]).split(" ")[0],
+                )
+            )
+        return sorted(packages, key=lambda package: package.name)
 
     def _not_on_device(self) -> list[str]:
         """Entries of dpkg's status file that make apt believe that a package is installed already."""
         return [
-            f"Package: {name}\nStatus: install ok installed\nVersion: 9999\nArchitecture: {self._architecture}\n"
+            f"Package: {name}\nStatus: install ok installed\nVersion: 99:0\nArchitecture: {self._architecture}\n"
             "Multi-Arch: foreign\nMaintainer: none\nDescription: not on the device\n\n"
             for name in NOT_ON_DEVICE
         ]
