@@ -16,8 +16,9 @@ from kos.manifest.fields import brief, json_definition
 from kos.manifest.model import FORMAT, MANIFEST, VERSION, Manifest
 from kos.manifest.references import check_references
 
-# A whole string, or one bracket: what is left when strings are skipped tells the nesting.
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+# A string, or one bracket: what is left when strings are skipped tells the nesting. The last quote may be
+# missing, so that an unfinished string is one match and never searched again.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.?)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def to_json(manifest: Manifest) -> dict[str, Any]:
@@ -100,10 +101,11 @@ def parse(data: bytes) -> Any:
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ManifestError(f"key {brief(next(key for key in made if keys.count(key) > 1))} appears twice")
+    made: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise ManifestError(f"key {brief(key)} appears twice")
+        made[key] = value
     return made
 
 
