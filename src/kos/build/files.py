@@ -9,17 +9,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 _CHUNK = 1 << 20
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file so that a reader sees the old one or the whole new one."""
+@contextmanager
+def atomic_file(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A file to write that becomes `path` when the block ends well; else `path` stays as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            yield file
             os.fchmod(file.fileno(), mode)
         Path(name).replace(path)
     except BaseException:
@@ -27,9 +29,23 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
         raise
 
 
+def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file so that a reader sees the old one or the whole new one."""
+    with atomic_file(path, mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def temporary_directory(parent: Path) -> Iterator[Path]:
+    """A directory beside what it will become, removed at the end."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent) as name:
+        yield Path(name)
+
+
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """A scratch directory that becomes `path` when the block ends well; if `path` exists by then, it stays."""
+    """A scratch directory that becomes `path` when the block ends well; one that exists by then stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:

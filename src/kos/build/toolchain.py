@@ -1,8 +1,8 @@
 """The one C toolchain: zig's clang for every target, wrapped so that equal sources give equal bytes.
 
-CMake, make and plain scripts all want a compiler that is one program, so each target gets a directory of small
-wrapper programs. Nothing of the machine gets into what they make: paths are mapped away, there is no build id, time
-stands still.
+CMake, make and plain scripts all want a compiler that is one program, so each target gets a directory of
+small wrapper programs. Nothing of the machine gets into what they make: paths are mapped away, there is no
+build id, time stands still.
 """
 
 from __future__ import annotations

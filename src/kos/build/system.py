@@ -1,0 +1,129 @@
+"""A whole system: every app's image, then the manifest that names them by their hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kos.build import manifest_zip, wheels
+from kos.build.cache import Blob, Cache
+from kos.build.errors import BuildError
+from kos.build.python_app import PythonApp
+from kos.build.target import Target, target
+from kos.manifest import App, BuiltCImage, BuiltPythonImage, CImage, Manifest, PlatformSpec, PythonImage
+from kos.manifest.load import Project
+
+
+@dataclass(frozen=True)
+class Built:
+    """A built system.
+
+    Attributes:
+        manifest: with images that name blobs.
+        blobs: SHA-256 → file.
+        made: names of the apps whose images had to be made.
+    """
+
+    manifest: Manifest
+    blobs: dict[str, Path]
+    made: list[str] = field(default_factory=list)
+
+    def write(self, path: Path) -> None:
+        """Write `manifest.zip`."""
+        manifest_zip.write(path, self.manifest, self.blobs)
+
+
+class Builder:
+    """Builds the apps of one project for one platform, as often as asked."""
+
+    def __init__(
+        self,
+        project: Project,
+        platform: str = "host",
+        *,
+        cache: Cache | None = None,
+        may_lock: bool = True,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """
+        Args:
+            project: the sources.
+            platform: a platform spec.
+            cache: where images are kept; None is the user's own.
+            may_lock: whether a `kos.lock` may be written.
+            say: is told what goes on, a line at a time.
+        """
+        self._project = project
+        self._platform = platform
+        self._target: Target = target(PlatformSpec.parse(platform).arch)
+        self._cache = cache or Cache()
+        self._may_lock = may_lock
+        self._say = say
+
+    def build(self) -> Built:
+        """The system as it is now; what did not change since an earlier build is taken from the cache.
+
+        Raises:
+            KosError: the manifest or an app is wrong; says where.
+        """
+        manifest = self._project.manifest(self._platform)
+        blobs: dict[str, Path] = {}
+        made: list[str] = []
+        apps: dict[str, App] = {}
+        for name, app in manifest.apps.items():
+            if isinstance(app.image, PythonImage):
+                blob, new = self._python(app, app.image)
+                entry = _python_entry(app.image)
+                apps[name] = replace(app, image=BuiltPythonImage(blob.sha256, blob.size, entry))
+            elif isinstance(app.image, CImage):
+                blob, new = self._c(app, app.image)
+                apps[name] = replace(app, image=BuiltCImage(blob.sha256, blob.size, _c_entry(app)))
+            else:
+                apps[name] = app
+                continue
+            blobs[blob.sha256] = blob.path
+            if new:
+                made.append(name)
+        return Built(replace(manifest, apps=apps), blobs, made)
+
+    def _directory(self, app: App, path: str) -> Path:
+        directory = self._project.root / path
+        if not directory.is_dir():
+            raise BuildError(
+                f"app {app.name!r}: there is no directory {path!r}",
+                where=app.where or None,
+                hint=f"it is looked for below {self._project.root}",
+            )
+        return directory.resolve()
+
+    def _python(self, app: App, image: PythonImage) -> tuple[Blob, bool]:
+        sources = PythonApp.load(self._directory(app, image.path), self._target)
+        sources.check_entry(_python_entry(image))
+        locked = wheels.locked(sources.directory, sources.requires, self._target, may_lock=self._may_lock)
+
+        def make(place: Path) -> None:
+            self._say(f"building {app.name} (Python)")
+            sources.fill(place, locked, self._target, self._cache)
+
+        return self._cache.image({"kind": "python", **sources.inputs(locked)}, make)
+
+    def _c(self, app: App, image: CImage) -> tuple[Blob, bool]:
+        from kos.build.c_app import CApp  # a system without C apps needs no C toolchain
+
+        sources = CApp(self._directory(app, image.path), _c_entry(app), self._target, self._cache)
+
+        def make(place: Path) -> None:
+            self._say(f"building {app.name} (C)")
+            sources.fill(place)
+
+        return self._cache.image({"kind": "c", **sources.inputs()}, make)
+
+
+def _python_entry(image: PythonImage) -> str:
+    return image.entry or f"{image.path.rstrip('/').rsplit('/', 1)[-1]}:main"
+
+
+def _c_entry(app: App) -> str:
+    assert isinstance(app.image, CImage)
+    return app.image.entry or f"bin/{app.name}"
