@@ -1,0 +1,46 @@
+"""Build a system into a manifest.zip"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kos.tool import options, output
+
+SECTION = "Build"
+
+
+@click.command()
+@options.PROJECT
+@options.PLATFORM
+@options.LOCKED
+@options.JSON
+@click.option(
+    "-o",
+    "--output",
+    "destination",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write it.  [default: PROJECT/build/PLATFORM/manifest.zip]",
+)
+def command(project: Path, platform: str, locked: bool, as_json: bool, destination: Path | None) -> None:
+    """Build a system into a manifest.zip and print its path.
+
+    PROJECT is a directory with a system.py. Every app whose inputs changed is built; the others come from the
+    cache. The same project gives the same bytes on every machine.
+    """
+    from kos.build.system import Builder
+    from kos.manifest.load import load_project
+
+    loaded = load_project(project)
+    built = Builder(loaded, platform, may_lock=not locked, say=output.step).build()
+    path = destination or loaded.root / "build" / platform.replace(",", "-") / "manifest.zip"
+    built.write(path)
+    if as_json:
+        apps = {
+            name: {"sha256": getattr(app.image, "sha256", None), "made": name in built.made}
+            for name, app in built.manifest.apps.items()
+        }
+        output.result_json({"path": str(path), "platform": built.manifest.platform, "apps": apps})
+    else:
+        output.result(str(path))

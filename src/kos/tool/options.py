@@ -1,0 +1,21 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PROJECT = click.argument("project", type=click.Path(path_type=Path), default=".", metavar="[PROJECT]")
+PLATFORM = click.option(
+    "-p",
+    "--platform",
+    default="host",
+    show_default=True,
+    help="Platform spec, such as imx8mm-evk,hyp=on.",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+LOCKED = click.option(
+    "--locked", is_flag=True, help="Fail where a kos.lock would have to change, instead of changing it."
+)
+SYSTEM = click.argument("system", required=False, metavar="[SYSTEM]")
