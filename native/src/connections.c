@@ -1,0 +1,155 @@
+/* Which message servers this app has, and which of them grants a port. See control.h. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "control.h"
+
+#define ROUTES_MAX 32
+
+static struct connection connections[CONNECTIONS_MAX];
+static unsigned connection_count;
+static pthread_once_t opened = PTHREAD_ONCE_INIT;
+
+static struct {
+    char port[KOS_ABI_PORT_NAME_MAX + 1];
+    struct connection *connection;
+} routes[ROUTES_MAX];
+static unsigned route_count;
+static pthread_mutex_t route_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool greet(struct connection *connection)
+{
+    struct question question = {.op = KOS_OP_HELLO, .a = {KOS_CONTROL_ABI_VERSION}};
+    struct answer answer = {0};
+    if (control_ask(connection, &question, &answer) != STATUS_CREATED || answer.fds[2] < 0) {
+        control_close_fds(&answer);
+        return false;
+    }
+    void *page = mmap(NULL, KOS_ABI_APP_PAGE_SIZE, PROT_READ, MAP_SHARED, answer.fds[0], 0);
+    if (page == MAP_FAILED) {
+        control_close_fds(&answer);
+        return false;
+    }
+    /* SAFETY: the page is APP_PAGE_SIZE bytes, made by our message server; the struct is smaller and only read. */
+    connection->page = page;
+    connection->caller_id = answer.r[0];
+    connection->event_fd = answer.fds[1];
+    connection->completion_fd = answer.fds[2];
+    answer.fds[1] = -1;
+    answer.fds[2] = -1;
+    control_close_fds(&answer);
+    return read_word(&connection->page->magic) == KOS_ABI_APP_PAGE_MAGIC &&
+           read_word(&connection->page->version) == KOS_ABI_LAYOUT_VERSION;
+}
+
+static void open_one(int fd)
+{
+    struct connection *connection = &connections[connection_count];
+    connection->fd = fd;
+    connection->event_fd = -1;
+    connection->completion_fd = -1;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    pthread_mutex_init(&connection->lock, NULL);
+    pthread_mutex_init(&connection->request_lock, NULL);
+    if (!greet(connection)) {
+        atomic_store(&connection->lost, true);
+    }
+    connection_count++;
+}
+
+/* KOS_MSG_SERVERS is `msg0:3,msg1:4`. It comes from the supervisor; what does not parse is left out. */
+static void open_all(void)
+{
+    const char *text = getenv("KOS_MSG_SERVERS");
+    while (text != NULL && *text != '\0' && connection_count < CONNECTIONS_MAX) {
+        const char *colon = strchr(text, ':');
+        if (colon == NULL) {
+            return;
+        }
+        char *end;
+        long fd = strtol(colon + 1, &end, 10);
+        if (end != colon + 1 && fd >= 0 && (*end == ',' || *end == '\0')) {
+            open_one((int)fd);
+        }
+        text = *end == ',' ? end + 1 : NULL;
+    }
+}
+
+unsigned connections_open(void)
+{
+    pthread_once(&opened, open_all);
+    return connection_count;
+}
+
+struct connection *connection_at(unsigned index)
+{
+    return &connections[index];
+}
+
+struct connection *connection_first(void)
+{
+    unsigned count = connections_open();
+    for (unsigned i = 0; i < count; i++) {
+        if (!atomic_load(&connections[i].lost)) {
+            return &connections[i];
+        }
+    }
+    return NULL;
+}
+
+static struct connection *known_route(const char *port)
+{
+    struct connection *found = NULL;
+    pthread_mutex_lock(&route_lock);
+    for (unsigned i = 0; i < route_count && found == NULL; i++) {
+        if (strcmp(routes[i].port, port) == 0) {
+            found = routes[i].connection;
+        }
+    }
+    pthread_mutex_unlock(&route_lock);
+    return found;
+}
+
+static void remember_route(const char *port, struct connection *connection)
+{
+    pthread_mutex_lock(&route_lock);
+    if (route_count < ROUTES_MAX) {
+        strcpy(routes[route_count].port, port);
+        routes[route_count].connection = connection;
+        route_count++;
+    }
+    pthread_mutex_unlock(&route_lock);
+}
+
+kos_status_t connection_for_port(const char *port, struct connection **connection)
+{
+    if (port == NULL || *port == '\0' || strlen(port) > KOS_ABI_PORT_NAME_MAX) {
+        return STATUS_BAD_REQUEST;
+    }
+    unsigned count = connections_open();
+    if (count == 1) {
+        *connection = &connections[0];
+        return STATUS_OK;
+    }
+    *connection = known_route(port);
+    if (*connection != NULL) {
+        return STATUS_OK;
+    }
+    struct question question = {.op = KOS_OP_ROUTE, .head = port, .head_size = strlen(port)};
+    kos_status_t status = count == 0 ? STATUS_UNAVAILABLE : STATUS_NOT_FOUND;
+    for (unsigned i = 0; i < count; i++) {
+        kos_status_t here = control_ask(&connections[i], &question, NULL);
+        if (here == STATUS_OK) {
+            *connection = &connections[i];
+            remember_route(port, *connection);
+            return STATUS_OK;
+        }
+        if (here == STATUS_UNAVAILABLE) {
+            status = here;
+        }
+    }
+    return status;
+}
