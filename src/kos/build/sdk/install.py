@@ -128,7 +128,9 @@ def unpack(archives: list[Path], target: Path) -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     for archive in archives:
-        done = subprocess.run(["dpkg-deb", "-x", str(archive), str(part)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["dpkg-deb", "-x", str(archive), str(part)], capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise KosError(f"dpkg-deb could not unpack it: {done.stderr.strip()}", where=archive.name)
     part.replace(target)

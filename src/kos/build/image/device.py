@@ -1,0 +1,90 @@
+"""A whole disk for a device: boot loader, boot record, two slots, keys, data. What `run` starts and `bootstrap` writes."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from kos.build.image import bootscript, disk
+from kos.build.image.system import System
+from kos.build.sdk.install import Sdk, Wanted
+from kos.build.sdk.sets import DEBIAN_ARCH
+from kos.device.store import bootrecord, ubootenv
+from kos.platforms.board import MIB, Board
+
+KEYS_SIZE = 4 * MIB
+DATA_SIZE = 256 * MIB
+SLOTS = bootrecord.SLOTS
+FLASH_SIZE = 64 * MIB  # of one flash bank of QEMU's virt machine
+FLASH_ENV_SIZE = 0x40000  # CONFIG_ENV_SIZE of its U-Boot
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a device is filled with.
+
+    Attributes:
+        system: goes into slot a; slot b stays empty until the first upgrade.
+        keys: folder with the device's own keys, or None.
+        data: folder with what the data partition holds at first.
+        data_size: bytes of the data partition.
+    """
+
+    system: System
+    data: Path
+    keys: Path | None = None
+    data_size: int = DATA_SIZE
+
+
+def boot_files(board: Board, sdk: Sdk) -> dict[str, Path]:
+    """Files of the board's boot loader and firmware, by the names that the board gives them."""
+    architecture = DEBIAN_ARCH[board.arch]
+    found = {}
+    if board.loader.package_set:
+        package = sdk.folder(Wanted(board.loader.package_set, architecture))
+        found = {name: package / path for name, path in board.loader.files.items()}
+    return found
+
+
+def layout(board: Board, name: str, contents: Contents, parts: Path) -> disk.Layout:
+    """Partitions of the device; what they are filled with is written into the folder `parts`."""
+    partitions = [
+        disk.Partition("kos-boot", board.boot_size, "fat", parts / "boot.img", bootable=True),
+        disk.Partition(bootrecord.PARTITION, bootrecord.PARTITION_SIZE, "linux", parts / "env.img"),
+        disk.Partition("kos-bootfs-a", board.bootfs_size, "fat", contents.system.bootfs),
+        disk.Partition("kos-bootfs-b", board.bootfs_size, "fat"),
+        disk.Partition("kos-root-a", board.root_size, "linux", contents.system.root),
+        disk.Partition("kos-root-b", board.root_size, "linux"),
+        disk.Partition("kos-keys", KEYS_SIZE, "linux", parts / "keys.img"),
+        disk.Partition("kos-data", contents.data_size, "linux", parts / "data.img"),
+    ]
+    return disk.Layout(name, partitions, start=board.first_partition)
+
+
+def write(board: Board, sdk: Sdk, name: str, contents: Contents, image: Path) -> disk.Layout:
+    """Make the disk image of a device called `name`."""
+    with tempfile.TemporaryDirectory(dir=image.parent) as folder:
+        parts = Path(folder)
+        plan = layout(board, name, contents, parts)
+        numbers = {slot: plan.number(f"kos-bootfs-{slot}") for slot in SLOTS}
+        sector = plan.offsets()[bootrecord.PARTITION] // disk.SECTOR
+        script = bootscript.boot_script(board.loader, sector, numbers)
+        disk.fat(parts / "boot.img", board.boot_size, "KOS", {"boot.scr": bootscript.compiled(script)})
+        (parts / "env.img").write_bytes(bootrecord.partition_image())
+        disk.ext4(parts / "keys.img", KEYS_SIZE, "kos-keys", contents.keys)
+        disk.ext4(parts / "data.img", contents.data_size, "kos-data", contents.data)
+        disk.write(plan, image)
+    return plan
+
+
+def flash(board: Board, image: Path) -> None:
+    """The simulator's second flash bank: the boot loader's own environment, which starts KOS without a countdown."""
+    loader = board.loader
+    start = f"load {loader.storage}:1 {loader.scratch:#x} boot.scr && source {loader.scratch:#x}"
+    block = ubootenv.encode(
+        {"bootdelay": "0", "preboot": "", "bootcmd": start} | loader.environment, FLASH_ENV_SIZE
+    )
+    with image.open("wb") as file:
+        file.write(block)
+        file.truncate(FLASH_SIZE)

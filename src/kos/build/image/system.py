@@ -1,0 +1,131 @@
+"""The parts of a device's system for one board: root file system and bootfs, the two blobs that an update can carry.
+
+Both depend only on the board and the SDK and our runtime, not on a system's manifest, so they are made once and kept
+by the hash of what they were made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import kos
+from kos.build.image import bootscript, cpio, disk, modules, native, rootfs
+from kos.build.image.run import run
+from kos.build.sdk import home
+from kos.build.sdk.install import Sdk, Wanted, host_architecture
+from kos.build.sdk.sets import DEBIAN_ARCH
+from kos.platforms.board import COMMON_MODULES, Board
+
+# Until init says otherwise a kernel that panics reboots, so that the boot loader counts the attempt.
+KERNEL_ARGUMENTS = "panic=3 quiet loglevel=4 ro"
+
+
+@dataclass(frozen=True)
+class System:
+    """Files of a built system; `release` of the kernel."""
+
+    bootfs: Path
+    root: Path
+    kernel_release: str
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes that each part has to be delivered with."""
+        return {"root": self.root.stat().st_size, "bootfs": self.bootfs.stat().st_size}
+
+
+def build(board: Board, sdk: Sdk, arguments: str = "") -> System:
+    """Build the system for a board, or take it from the cache. `arguments` are added to the kernel's command line."""
+    key = _key(board, sdk, arguments)
+    folder = home.image_cache() / "system" / f"{board.name}-{board.arch}-{key}"
+    facts = folder / "facts.json"
+    if not facts.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as part:
+            made = Path(part, "made")
+            made.mkdir()
+            release = _make(board, sdk, arguments, made, Path(part))
+            (made / facts.name).write_text(json.dumps({"kernel_release": release}))
+            shutil.rmtree(folder, ignore_errors=True)
+            made.replace(folder)
+    return System(
+        folder / "bootfs.img", folder / "root.squashfs", json.loads(facts.read_text())["kernel_release"]
+    )
+
+
+def _key(board: Board, sdk: Sdk, arguments: str) -> str:
+    digest = hashlib.sha256(f"{board!r} {arguments}".encode())
+    lock = sdk.lock()
+    for name in (*board.sets, "python-host"):
+        for folder, packages in lock.sets.items():
+            if folder.startswith(f"{name}-"):
+                digest.update("".join(package.sha256 for package in packages).encode())
+    package = Path(kos.__file__).parent
+    folders = {*rootfs.PROCESS_1, "app", "build/image"}
+    files = [path for folder in folders for path in (package / folder).rglob("*.py")]
+    files += [native.SOURCES / "launch/kos_launch.c", native.SOURCES / "initramfs/init.c"]
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(package.parents[1])}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def _make(board: Board, sdk: Sdk, arguments: str, target: Path, scratch: Path) -> str:
+    architecture = DEBIAN_ARCH[board.arch]
+    kernel = modules.Kernel(sdk.folder(Wanted(board.kernel_set, architecture)))
+    tree = scratch / "tree"
+    rootfs.build(
+        tree,
+        base=sdk.folder(Wanted("base", architecture)),
+        host_python=sdk.folder(Wanted("python-host", host_architecture())),
+        kernel=kernel,
+        wanted=[*COMMON_MODULES, *board.boot_modules, *board.modules],
+        arch=board.arch,
+    )
+    rootfs.squash(tree, target / "root.squashfs")
+    line = f"console={board.console} {KERNEL_ARGUMENTS} {board.kernel_arguments} {arguments}"
+    bootfs(board, kernel, " ".join(line.split()), target / "bootfs.img")
+    return kernel.release
+
+
+def initramfs(board: Board, kernel: modules.Kernel) -> bytes:
+    """Our init and the modules that reach the root."""
+    entries = [
+        cpio.directory("dev"),
+        cpio.character_device("dev/console", cpio.CONSOLE),
+        cpio.directory("modules"),
+    ]
+    for number, path in enumerate(kernel.closure(["squashfs", *board.boot_modules])):
+        entries.append(cpio.file(f"modules/{number:03d}-{modules.module_name(path)}.ko", modules.read(path)))
+    entries.append(cpio.file("init", native.program("initramfs/init.c", board.arch).read_bytes(), 0o755))
+    return cpio.archive(entries)
+
+
+def bootfs(board: Board, kernel: modules.Kernel, arguments: str, image: Path) -> None:
+    """A slot's boot file system: kernel, initramfs, device tree and the script that starts them."""
+    loader = board.loader
+    device_tree = Path(board.device_tree).name
+    files: dict[str, bytes | Path] = {
+        "kernel": packed_kernel(kernel, image.parent / "kernel"),
+        "initramfs": initramfs(board, kernel),
+        "slot.scr": bootscript.compiled(bootscript.slot_script(loader, arguments, device_tree)),
+    }
+    if device_tree:
+        files[device_tree] = kernel.device_trees / board.device_tree
+    needed = sum(
+        len(content) if isinstance(content, bytes) else content.stat().st_size for content in files.values()
+    )
+    size = -(-(needed + (1 << 20)) // disk.ALIGN) * disk.ALIGN
+    disk.fat(image, size, "KOSBOOT", files)
+    (image.parent / "kernel").unlink(missing_ok=True)
+
+
+def packed_kernel(kernel: modules.Kernel, target: Path) -> Path:
+    """arm64's plain kernel image packed with LZ4, which U-Boot's `booti` unpacks; arm's zImage unpacks itself."""
+    if kernel.image.read_bytes()[0x38:0x3C] != b"ARM\x64":  # Linux, arch/arm64/booting.rst: the image's magic
+        return kernel.image
+    run("lz4", "-9", "-f", "-q", "-BI", "--no-frame-crc", kernel.image, target)
+    return target
