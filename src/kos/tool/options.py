@@ -19,3 +19,9 @@ LOCKED = click.option(
     "--locked", is_flag=True, help="Fail where a kos.lock would have to change, instead of changing it."
 )
 SYSTEM = click.argument("system", required=False, metavar="[SYSTEM]")
+NAME = click.option("--name", help="Name of the run.  [default: the system's name]")
+KEYS = click.option(
+    "--keys",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Directory with the device's keys.  [default: new ones for this run]",
+)

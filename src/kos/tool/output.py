@@ -14,13 +14,13 @@ import click
 from kos.abi.errors import KosError
 
 
-def _plain(stream: Any) -> bool:
+def plain(stream: Any) -> bool:
     return "NO_COLOR" in os.environ or not stream.isatty()
 
 
 def style(text: str, **how: Any) -> str:
     """Coloured text for standard error, where colours are wanted."""
-    return text if _plain(sys.stderr) else click.style(text, **how)
+    return text if plain(sys.stderr) else click.style(text, **how)
 
 
 def say(text: str) -> None:

@@ -1,0 +1,35 @@
+"""Show the apps of a running system"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from kos.tool import options, output, runs
+
+SECTION = "Run"
+
+
+@click.command()
+@options.SYSTEM
+@options.JSON
+def command(system: str | None, as_json: bool) -> None:
+    """Show a running system: each app's state, restarts, memory and connections."""
+    with runs.connect(system) as client:
+        status = client.status()
+    if as_json:
+        status.pop("ok")
+        output.result_json(status)
+        return
+    output.result(f"{status['name']} {status['release']}: {status['state']}, {status['uptime']:.0f} s")
+    rows = [_row(name, entry) for name, entry in sorted((status["msg_servers"] | status["apps"]).items())]
+    headings = ["app", "state", "ready", "restarts", "memory KiB", "connections", "pid"]
+    output.result(output.table(headings, rows))
+
+
+def _row(name: str, entry: dict[str, Any]) -> list[object]:
+    connections = [of.get("connections") for of in entry.get("messages", {}).values()]
+    counted = sum(n for n in connections if isinstance(n, int)) if connections else None
+    ready = "yes" if entry["ready"] else "no"
+    return [name, entry["state"], ready, entry["restarts"], entry["memory"] // 1024, counted, entry["pid"]]

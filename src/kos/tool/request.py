@@ -1,0 +1,101 @@
+"""What `run` and `watch` are asked for, and how the system gets into a run's directory.
+
+It comes from a project or from a `manifest.zip`. Nothing is started here.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from kos.abi.errors import KosError
+from kos.build import files, tree
+from kos.build.manifest_zip import ManifestZip
+from kos.build.system import Builder, Built
+from kos.manifest import Manifest, PlatformSpec
+from kos.manifest.load import load_project
+from kos.tool import output
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run and how.
+
+    Attributes:
+        source: a project's directory, or a `manifest.zip`.
+        platform: a platform spec.
+        name: of the run; None takes the system's.
+        keys: directory with the device's keys; None makes new ones for this run.
+        locked: a `kos.lock` may not change.
+    """
+
+    source: Path
+    platform: str
+    name: str | None = None
+    keys: Path | None = None
+    locked: bool = False
+
+    @property
+    def is_archive(self) -> bool:
+        return self.source.suffix == ".zip" and not self.source.is_dir()
+
+    def builder(self) -> Builder:
+        """A builder of the project."""
+        if self.is_archive:
+            raise KosError("expected a project, found a manifest.zip", where=str(self.source))
+        project = load_project(self.source)
+        return Builder(project, self.platform, may_lock=not self.locked, say=output.step)
+
+    def install(self, directory: Path) -> Manifest:
+        """Put the system into an empty directory: `manifest.json`, `store/blobs`, `store/images`."""
+        if not self.is_archive:
+            built = self.builder().build()
+            install_built(built, directory)
+            return built.manifest
+        with ManifestZip(self.source) as archive:
+            wanted = PlatformSpec.parse(self.platform)
+            if PlatformSpec.parse(archive.manifest.platform) != wanted:
+                raise KosError(
+                    f"built for {archive.manifest.platform}, asked to run on {wanted}",
+                    where=str(self.source),
+                    hint=f"kos-tool manifest -p {wanted} builds it for that",
+                )
+            blobs = directory / "store" / "blobs" / "sha256"
+            blobs.mkdir(parents=True, exist_ok=True)
+            for sha256 in archive.blobs:
+                with files.atomic_file(blobs / sha256) as out:
+                    archive.copy_blob(sha256, out)
+            _install(archive.manifest_bytes, {s: blobs / s for s in archive.blobs}, directory)
+            return archive.manifest
+
+
+def install_built(built: Built, directory: Path) -> None:
+    """Put a built system into a directory; images that are there already stay."""
+    from kos.manifest import codec
+
+    _install(codec.dump(built.manifest), built.blobs, directory)
+
+
+def _install(manifest: bytes, blobs: dict[str, Path], directory: Path) -> None:
+    images = directory / "store" / "images"
+    for sha256, blob in blobs.items():
+        if not (images / sha256).exists():
+            with files.new_directory(images / sha256) as scratch:
+                tree.unpack(blob, scratch)
+                scratch.chmod(0o755)
+    files.write_atomic(directory / "manifest.json", manifest)
+
+
+def install_keys(directory: Path, given: Path | None) -> None:
+    """Put a device's keys into `directory`: copies of those given, else new ones."""
+    from kos.keys import pairs
+
+    if given is None:
+        pairs.generate(directory, sorted(pairs.DEVICE_KEYS.items()))
+        return
+    pairs.check_device_keys(given)
+    directory.mkdir(mode=0o700)
+    for name in pairs.DEVICE_KEYS:
+        for suffix in (".key", ".pub"):
+            shutil.copy2(given / f"{name}{suffix}", directory / f"{name}{suffix}")

@@ -1,0 +1,96 @@
+"""Run a system on this machine: the device's own supervisor, in a run directory that goes away with it."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kos.abi.errors import KosError
+from kos.device.control.client import ControlClient
+from kos.manifest import Manifest
+from kos.tool import output, packages, runs
+from kos.tool.request import RunRequest, install_keys
+
+START_SECONDS = 30.0  # until the supervisor takes orders: its first start builds parts of the runtime
+_PR_SET_PDEATHSIG = 1
+
+
+class HostRun:
+    """A running system: its directory and its supervisor."""
+
+    def __init__(self, directory: Path, manifest: Manifest, process: subprocess.Popen[bytes]) -> None:
+        self.directory = directory
+        self.manifest = manifest
+        self.process = process
+
+    def client(self) -> ControlClient:
+        """A connection to the supervisor, as soon as it takes orders."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return ControlClient(self.directory)
+            except KosError:
+                if self.process.poll() is not None:
+                    raise KosError("the supervisor ended before the system started") from None
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Stop the system and wait until all of it is gone."""
+        while self.process.poll() is None:
+            try:
+                self.process.send_signal(signal.SIGTERM)
+                self.process.wait()
+            except KeyboardInterrupt:
+                # A second Ctrl-C means "at once": the supervisor takes a second SIGTERM so.
+                continue
+
+
+def _die_with_parent() -> None:
+    """In the child: end when kos-tool ends, whatever ended it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def started(request: RunRequest, *, quiet: bool = False) -> Iterator[HostRun]:
+    """Build and start a system; at the end it is stopped and its directory removed."""
+    packages.require("run")
+    with runs.staging() as staging:
+        manifest = request.install(staging)
+        with runs.new(request.name or manifest.name) as directory:
+            for entry in staging.iterdir():
+                entry.rename(directory / entry.name)
+            install_keys(directory / "keys", request.keys)
+            command = [sys.executable, "-m", "kos.device.supervisor", "--dir", str(directory)]
+            process = subprocess.Popen(
+                [*command, "--quiet"] if quiet else command,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for kos-tool, which stops things in order
+                preexec_fn=_die_with_parent,
+            )
+            run = HostRun(directory, manifest, process)
+            try:
+                yield run
+            finally:
+                run.stop()
+
+
+def run(request: RunRequest) -> int:
+    """Run a system until it ends or Ctrl-C."""
+    with started(request) as system:
+        output.step(f"{system.manifest.name} runs; Ctrl-C stops it")
+        try:
+            code = system.process.wait()
+        except KeyboardInterrupt:
+            output.say("")
+            output.step("stopping")
+            system.stop()
+            return 130
+    return 0 if code == 0 else 1
