@@ -1,0 +1,165 @@
+"""From the manifest's words to what a sandbox needs: the `Cell` of an app and of a message server.
+
+It prepares the folders that a cell may write to and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kos.abi.errors import KosError
+from kos.device.limits import Mechanism, Wanted
+from kos.device.runtime import Bind, Runtime
+from kos.device.sandbox import Cell, app_uid, python_command
+from kos.manifest import frozen
+from kos.manifest.images import BuiltCImage, BuiltPythonImage, ServiceImage
+from kos.manifest.model import App, Manifest
+from kos.manifest.resources import RESOURCE, Gpio, I2CBus, Keys, Kvm, Resource, Serial, Storage
+
+FIRST_PASSED = 3  # the first descriptor after stdin, stdout and stderr
+SERVER_IDS = 0x1000  # message servers have ids too, below those of apps, for their uids
+SERVER_DESCRIPTORS = 65536
+_COMMON_ENVIRON = {"HOME": "/tmp", "LANG": "C.UTF-8"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a system's files are and how its sandboxes are made."""
+
+    directory: Path
+    runtime: Runtime
+    mechanism: Mechanism
+    as_root: bool
+
+    @property
+    def filters(self) -> Path:
+        return self.runtime.packages / "filters"
+
+    def image(self, sha256: str) -> Path:
+        return self.directory / "store" / "images" / sha256
+
+
+def wanted_limits(app: App) -> Wanted:
+    storage = app.resources_of(Storage)
+    return Wanted(
+        memory=app.memory,
+        processes=app.processes,
+        descriptors=_within_ours(app.descriptors),
+        storage=storage[0].size if storage else None,
+        priority=app.priority,
+    )
+
+
+def _within_ours(descriptors: int | None) -> int | None:
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors is None or hard == resource.RLIM_INFINITY:
+        return descriptors
+    return min(descriptors, hard)
+
+
+def app_cell(place: Place, manifest: Manifest, app: App) -> Cell:
+    """What an app is given. Its descriptors are its message servers in order of their names, from 3 on."""
+    caller_id = manifest.caller_id(app.name)
+    image = app.image
+    folder = None
+    if isinstance(image, BuiltPythonImage | BuiltCImage):
+        folder = place.image(image.sha256)
+        if not folder.is_dir():
+            raise KosError(
+                f"{app.name}: its image is not in the store: {folder}", hint="build the system again"
+            )
+    match image:
+        case BuiltCImage():
+            kind, command = "c", (f"/app/{image.entry}", app.name, *app.arguments)
+        case BuiltPythonImage():
+            kind = "python"
+            command = python_command(place.runtime, "kos.app.main", image.entry, *app.arguments)
+        case ServiceImage():
+            kind = "service"
+            command = python_command(place.runtime, "kos.app.main", image.entry, *app.arguments)
+        case _:
+            raise KosError(
+                f"{app.name}: its image is not built yet", hint="build the system: kos-tool manifest"
+            )
+    servers = ",".join(f"{name}:{FIRST_PASSED + n}" for n, name in enumerate(sorted(app.access)))
+    environ = {"KOS_APP_NAME": app.name, "KOS_MSG_SERVERS": servers, "KOS_CONFIG": "/config.json"}
+    kinds = resource_types(app.resources)
+    if "supervisor" in kinds:
+        environ["KOS_SUPERVISOR"] = str(FIRST_PASSED + len(app.access))
+    return Cell(
+        name=app.name,
+        kind=kind,
+        command=command,
+        environ={**app.environ, **_COMMON_ENVIRON, **environ},
+        caller_id=caller_id,
+        packages="service" if kind == "service" else "app",
+        image=folder,
+        config=json.dumps(frozen.thaw(app.config)).encode(),
+        writable=_writable(place, app, caller_id),
+        devices=tuple(node for node in _devices(app.resources) if Path(node).exists()),
+        resources=kinds,
+        limits=place.mechanism.rlimits(wanted_limits(app)),
+    )
+
+
+def server_cell(place: Place, manifest: Manifest, name: str) -> Cell:
+    """What a message server is given; its admin connection is descriptor 3."""
+    wanted = Wanted(descriptors=_within_ours(SERVER_DESCRIPTORS))
+    return Cell(
+        name=name,
+        kind="msgserver",
+        command=python_command(place.runtime, "kos.device.msgserver", name),
+        environ={**_COMMON_ENVIRON, "KOS_PORTS": ",".join(manifest.msg_servers[name].ports)},
+        caller_id=SERVER_IDS + sorted(manifest.msg_servers).index(name),
+        packages="msgserver",
+        limits=place.mechanism.rlimits(wanted),
+    )
+
+
+def resource_types(resources: Sequence[Resource]) -> tuple[str, ...]:
+    """The `type` of each resource as the manifest's JSON says it."""
+    types = {record.make: record.tag[1] for record in RESOURCE.records if record.tag}
+    return tuple(sorted({types[type(each)] for each in resources}))
+
+
+def _devices(resources: Sequence[Resource]) -> list[str]:
+    nodes = []
+    for each in resources:
+        match each:
+            case I2CBus(bus=bus) if bus.startswith("i2c"):
+                nodes.append(f"/dev/i2c-{bus.removeprefix('i2c').lstrip('-')}")
+            case Gpio(chip=chip):
+                nodes.append(f"/dev/{chip}")
+            case Serial(device=device):
+                nodes.append(f"/dev/{device}")
+            case Kvm():
+                nodes.append("/dev/kvm")
+    return nodes
+
+
+def _writable(place: Place, app: App, caller_id: int) -> tuple[Bind, ...]:
+    binds = []
+    if app.resources_of(Storage):
+        binds.append(Bind(place.directory / "data" / app.name, "/data"))
+    if app.resources_of(Keys):
+        binds.append(Bind(place.directory / "keys", "/keys"))
+    for bind in binds:
+        bind.source.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if place.as_root:
+            _give(bind.source, app_uid(caller_id))
+    return tuple(binds)
+
+
+def _give(folder: Path, uid: int) -> None:
+    """Make a folder of ours the app's. Its id changes when apps come or go, so look each time."""
+    if folder.stat().st_uid == uid:
+        return
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            os.chown(Path(parent) / name, uid, uid, follow_symlinks=False)
+    os.chown(folder, uid, uid)

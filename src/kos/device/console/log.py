@@ -1,0 +1,70 @@
+"""Where console lines go: a bounded file, the last lines in memory, and whoever listens."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from kos.device.console.lines import SUPERVISOR, LineAssembler, format_line
+
+LOG_BYTES_MAX = 8 << 20  # of console.log; then it becomes console.log.1 and a new one begins
+HISTORY_LINES = 1000  # kept in memory for those who join later
+
+Subscriber = Callable[[str], None]
+
+
+class Console:
+    """The structured console of one system."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._start = clock()
+        self._file: TextIO = path.open("w", encoding="utf-8")
+        self._size = 0
+        self._subscribers: list[Subscriber] = []
+        self.history: deque[str] = deque(maxlen=HISTORY_LINES)
+
+    def write(self, name: str, text: str, continued: bool = False) -> None:
+        """One line of an app (or of the supervisor itself)."""
+        line = format_line(self._clock() - self._start, name, text, continued=continued)
+        self._save(line)
+        self.history.append(line)
+        for subscriber in tuple(self._subscribers):
+            subscriber(line)
+
+    def say(self, text: str) -> None:
+        """A line of the supervisor."""
+        for part in text.splitlines() or [""]:
+            self.write(SUPERVISOR, part)
+
+    def assembler(self, name: str) -> LineAssembler:
+        """For the output of one start of an app."""
+        return LineAssembler(
+            lambda text, continued: self.write(name, text, continued),
+            lambda lost: self.say(f"{name}: {lost} lines dropped, it writes too fast"),
+            self._clock,
+        )
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        self._subscribers.append(subscriber)
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        self._subscribers.remove(subscriber)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _save(self, line: str) -> None:
+        data = f"{line}\n"
+        if self._size + len(data) > LOG_BYTES_MAX:
+            self._file.close()
+            self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+            self._file = self._path.open("w", encoding="utf-8")
+            self._size = 0
+        self._size += len(data.encode())
+        self._file.write(data)
+        self._file.flush()

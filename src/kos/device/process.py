@@ -1,0 +1,290 @@
+"""One process in its sandbox: start it, hear of it, signal it, and know for sure when all of it is gone.
+
+It knows nothing of restart policies, dependencies or message servers; it tells its `Listener` and waits for
+orders.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kos.device.limits import Group
+from kos.device.loop import Loop
+from kos.device.runtime import Runtime
+from kos.device.sandbox import Cell, bwrap_arguments, launch_command
+from kos.device.seccomp import notify
+from kos.device.seccomp.compiler import cached_program, call_name
+from kos.device.seccomp.policy import policy_for
+
+STATUS_PACKET_MAX = 512  # bytes of one packet from kos-launch
+CONSOLE_READ_MAX = 65536  # bytes taken from a console pipe in one turn
+_CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
+
+
+@dataclass(frozen=True)
+class End:
+    """How a process ended.
+
+    Attributes:
+        text: for people, such as "exited with status 1".
+        failed: whether the end counts as a failure.
+        violation: the system call that ended it, if one did.
+        memory: its largest resident size in bytes; 0 where it never started.
+    """
+
+    text: str
+    failed: bool
+    violation: str | None = None
+    memory: int = 0
+
+
+class Listener(Protocol):
+    """Whoever started the process."""
+
+    def on_output(self, data: bytes) -> None: ...
+
+    def on_started(self) -> None: ...
+
+    def on_end(self, end: End) -> None: ...
+
+
+class Process:
+    """A running cell. Everything that it holds is released before `on_end` is called."""
+
+    def __init__(self, loop: Loop, cell: Cell, group: Group, listener: Listener) -> None:
+        self.cell = cell
+        self.pid = 0  # of kos-launch, process 1 of the sandbox, as we see it
+        self._loop = loop
+        self._group = group
+        self._listener = listener
+        self._handle: int | None = None  # pidfd of `pid`
+        self._filter: int | None = None
+        self._executed = False
+        self._wait_status: int | None = None
+        self._max_rss = 0
+        self._violation: str | None = None
+        self._error: str | None = None
+        self._killed_for: str | None = None
+        self._silenced = False
+
+    def start(self, runtime: Runtime, filters: Path, pass_fds: Sequence[int], *, as_root: bool) -> None:
+        """Start bwrap; `pass_fds` become 3, 4, … of the process. The caller still owns and closes them."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        console, output = os.pipe2(os.O_CLOEXEC)
+        program = cached_program(policy_for(self.cell.kind, self.cell.resources), runtime.arch, filters)
+        files = [_memory_file("filter", program), _memory_file("config", self.cell.config)]
+        arguments = bwrap_arguments(runtime, self.cell, files[1], as_root=as_root)
+        files.append(_memory_file("arguments", b"".join(text.encode() + b"\0" for text in arguments)))
+        command = launch_command(self.cell, theirs.fileno(), files[0], list(pass_fds), as_root=as_root)
+        self._bwrap = subprocess.Popen(
+            [str(runtime.bwrap), "--args", str(files[2]), "--", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={},
+            cwd="/",
+            pass_fds=[theirs.fileno(), *files, *pass_fds],
+        )
+        theirs.close()
+        for fd in (output, *files):
+            os.close(fd)
+        self._status = ours
+        self._console = console
+        os.set_blocking(console, False)
+        self._bwrap_handle = os.pidfd_open(self._bwrap.pid)
+        self._loop.watch(ours.fileno(), self._on_status)
+        self._loop.watch(console, self._on_console)
+        self._loop.watch(self._bwrap_handle, self._on_gone)
+
+    def memory(self) -> int:
+        """Bytes that the app uses now: its control group's, else the resident memory of its processes."""
+        used = self._group.memory()
+        if used is not None or not self.pid:
+            return used or 0
+        try:
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+            pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in children)
+        except OSError:
+            return 0  # it ended meanwhile
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the app itself; without effect once it has ended."""
+        try:
+            self._status.send(f"signal {number}".encode(), socket.MSG_DONTWAIT)
+        except OSError:
+            self.kill()  # kos-launch is gone or stuck: nothing that could pass it on
+
+    def kill(self, reason: str | None = None) -> None:
+        """Kill the app and all that it started, at once. With a reason, the end counts as a failure."""
+        self._killed_for = self._killed_for or reason
+        if self._handle is None:
+            self._bwrap.kill()
+            return
+        try:
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it ended by itself; `_on_gone` follows
+
+    def pause_output(self, seconds: float) -> None:
+        """Leave the console pipe alone for a while, so that a flood costs the flooder and not us."""
+        if not self._silenced:
+            self._silenced = True
+            self._loop.unwatch(self._console)
+            self._loop.call_later(seconds, self._resume_output)
+
+    def _resume_output(self) -> None:
+        if self._silenced and self._console >= 0:
+            self._silenced = False
+            self._loop.watch(self._console, self._on_console)
+
+    # --- what kos-launch says -----------------------------------------------------------------------------
+    def _on_status(self) -> None:
+        if not self._read_status():
+            self._loop.unwatch(self._status.fileno())  # bwrap's end follows
+
+    def _read_status(self) -> bool:
+        """Take one packet; False when there is none and will be none."""
+        room = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4)
+        try:
+            packet, ancillary, _flags, _address = self._status.recvmsg(STATUS_PACKET_MAX, room)
+        except ConnectionResetError:
+            return True  # it left an order of ours unread; what it wrote comes next
+        if not packet:
+            return False
+        word, _, rest = packet.partition(b" ")
+        match word:
+            case b"hello":
+                self._on_hello(ancillary)
+            case b"filter":
+                self._filter = _received_descriptor(ancillary)
+                self._loop.watch(self._filter, self._on_notification)
+            case b"exit":
+                status, rss = rest.split()
+                self._wait_status, self._max_rss = int(status), int(rss) << 10
+            case b"error":
+                self._error = rest.decode(errors="replace")
+        return True
+
+    def _on_hello(self, ancillary: list[tuple[int, int, bytes]]) -> None:
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                self.pid = _CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0]
+        try:
+            self._handle = os.pidfd_open(self.pid)
+            self._group.add(self.pid)
+            self._status.send(b"go")
+        except OSError as error:
+            self._error = f"limits: {error}"
+            self.kill()
+
+    def _on_notification(self) -> None:
+        assert self._filter is not None
+        try:
+            notification = notify.receive(self._filter)
+        except OSError:  # nobody is left under this filter
+            self._drop_filter()
+            return
+        if notification is None:
+            if not self._executed or self._wait_status is not None:
+                self._drop_filter()
+            return
+        if not self._executed:
+            # kos-launch becomes the app by the one execve that an app's filter ever sees pass.
+            self._executed = True
+            notify.let_continue(self._filter, notification)
+            self._listener.on_started()
+        elif self._violation is None:
+            name = call_name(notification.number, notification.arch)
+            self._violation = f"{name} ({notification.number})"
+            self.kill()
+
+    def _drop_filter(self) -> None:
+        if self._filter is not None:
+            self._loop.unwatch(self._filter)
+            os.close(self._filter)
+            self._filter = None
+
+    def _on_console(self) -> None:
+        if not self._read_console():
+            self._loop.unwatch(self._console)
+            self._silenced = True  # nothing more can come
+
+    def _read_console(self) -> bool:
+        try:
+            data = os.read(self._console, CONSOLE_READ_MAX)
+        except BlockingIOError:
+            return True
+        if data:
+            self._listener.on_output(data)
+        return bool(data)
+
+    # --- the end ------------------------------------------------------------------------------------------
+    def _on_gone(self) -> None:
+        """bwrap has ended; it does so only after the last process of the sandbox."""
+        bwrap_status = self._bwrap.wait()
+        # All writers are gone, so both end.
+        while self._read_status():
+            pass
+        while self._read_console():
+            pass
+        for fd in (self._bwrap_handle, self._status.fileno()):
+            try:
+                self._loop.unwatch(fd)
+            except KeyError:
+                pass  # its end was seen before
+        if not self._silenced:
+            self._loop.unwatch(self._console)
+        self._drop_filter()
+        self._status.close()
+        for descriptor in (self._console, self._bwrap_handle, self._handle):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._console = -1
+        out_of_memory = self._group.out_of_memory()
+        self._group.close()
+        self._listener.on_end(self._describe(bwrap_status, out_of_memory))
+
+    def _describe(self, bwrap_status: int, out_of_memory: bool) -> End:
+        if self._violation:
+            text = f"system call {self._violation} is not allowed"
+            return End(text, True, self._violation, self._max_rss)
+        if self._error or (self._wait_status is None and not self._executed and not self._killed_for):
+            what = self._error or f"the sandbox could not be made (bwrap: {bwrap_status})"
+            return End(f"could not be started: {what}", True)
+        if out_of_memory:
+            return End("killed: out of memory", True, None, self._max_rss)
+        if self._killed_for:
+            return End(f"killed: {self._killed_for}", True, None, self._max_rss)
+        if self._wait_status is None:
+            return End("killed", True, None, self._max_rss)
+        code = os.waitstatus_to_exitcode(self._wait_status)
+        text = f"exited with status {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+        return End(text, code != 0, None, self._max_rss)
+
+
+def _memory_file(name: str, data: bytes) -> int:
+    """A descriptor that reads `data` from its beginning."""
+    fd = os.memfd_create(f"kos-{name}")
+    os.write(fd, data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _received_descriptor(ancillary: list[tuple[int, int, bytes]]) -> int:
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fd = int.from_bytes(data[:4], sys.byteorder)
+            os.set_inheritable(fd, False)
+            return fd
+    raise ValueError("kos-launch sent no listener")

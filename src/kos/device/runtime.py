@@ -1,0 +1,183 @@
+"""Where the parts of a sandbox come from on this machine: interpreter, libraries, our packages, bwrap,
+kos-launch.
+
+The device image and the host platform differ only in the `Runtime` that they pass on. This module looks at
+the machine and stages our own packages; it starts nothing.
+"""
+
+from __future__ import annotations
+
+import compileall
+import hashlib
+import os
+import platform
+import py_compile
+import shutil
+import sys
+import sysconfig
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import kos
+from kos.abi.errors import KosError
+
+# What each kind of process can import, as folders of the package `kos`.
+PACKAGES = {
+    "app": ("abi", "app"),
+    "service": ("abi", "app", "services"),
+    "msgserver": ("abi", "device/msgserver"),
+}
+LAUNCH_NAME = "kos-launch"
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A host path that a sandbox sees at `target`."""
+
+    source: Path
+    target: str
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a sandbox is made of; paths are those of the machine that runs it."""
+
+    bwrap: Path
+    packages: Path  # holds one folder for each key of PACKAGES, as `stage` makes it
+    arch: str
+    interpreter: str  # the same path inside and outside
+    libraries: tuple[Bind, ...]  # shared libraries and the loader: every app
+    links: tuple[tuple[str, str], ...]  # (target, link) of a merged /usr
+    python: tuple[Bind, ...]  # interpreter and standard library: Python apps
+    hidden: tuple[str, ...]  # folders of the standard library that no app may see
+
+
+def host_runtime(cache: Path, launch: Path) -> Runtime:
+    """The runtime of the interpreter that runs this, with our packages staged below `cache`."""
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        raise KosError(
+            "bubblewrap (bwrap) is not installed",
+            hint="apt-get install bubblewrap",
+        )
+    libraries, links = _libraries()
+    interpreter, python, hidden = _python(libraries)
+    return Runtime(
+        bwrap=Path(bwrap),
+        packages=stage(Path(kos.__file__).parent, launch, cache),
+        arch=_arch(),
+        interpreter=interpreter,
+        libraries=libraries,
+        links=links,
+        python=python,
+        hidden=hidden,
+    )
+
+
+def _arch() -> str:
+    machine = platform.machine()
+    return "arm" if machine.startswith("arm") else machine
+
+
+def _libraries() -> tuple[tuple[Bind, ...], tuple[tuple[str, str], ...]]:
+    multiarch = sysconfig.get_config_var("MULTIARCH") or f"{platform.machine()}-linux-gnu"
+    folders: list[Bind] = []
+    links: list[tuple[str, str]] = []
+    for top in ("/usr/lib", "/usr/lib64", "/lib", "/lib64"):
+        path = Path(top)
+        if path.is_symlink():
+            links.append((str(path.readlink()), top))
+        elif (path / multiarch).is_dir():
+            folders.append(Bind(path / multiarch, f"{top}/{multiarch}"))
+        elif top.endswith("64") and path.is_dir():
+            folders.append(Bind(path, top))
+    # Where /lib is a link, the loader of 32-bit Arm lies directly in /usr/lib.
+    folders += [Bind(loader, str(loader)) for loader in Path("/usr/lib").glob("ld-linux*.so.*")]
+    return tuple(folders), tuple(links)
+
+
+def _python(libraries: tuple[Bind, ...]) -> tuple[str, tuple[Bind, ...], tuple[str, ...]]:
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    interpreter = Path(base).resolve()
+    standard = Path(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix}))
+    wanted = [interpreter, standard]
+    shared = sysconfig.get_config_var("INSTSONAME")
+    if sysconfig.get_config_var("Py_ENABLE_SHARED") and shared:
+        wanted.append(Path(sysconfig.get_config_var("LIBDIR")) / shared)
+    seen = [bind.source for bind in libraries]
+    binds = tuple(
+        Bind(path, str(path))
+        for path in wanted
+        if path.exists() and not any(path.is_relative_to(folder) for folder in seen)
+    )
+    hidden = tuple(
+        str(standard / name) for name in ("site-packages", "dist-packages") if (standard / name).is_dir()
+    )
+    return str(interpreter), binds, hidden
+
+
+def stage(source: Path, launch: Path, cache: Path) -> Path:
+    """Copy our packages and kos-launch below `cache`, byte-compiled and readable by any uid; → the copy.
+
+    A copy, because the source may be unreadable for an app's uid, and because a folder that is bound whole
+    must hold nothing but what its kind of process may import. Copies are kept by the digest of their files'
+    names, sizes and times.
+    """
+    if not launch.is_file():
+        raise KosError(f"kos-launch is not there: {launch}", hint="build it: python -m kos.device.launcher")
+    files = _files(source)
+    digest = hashlib.sha256(sys.version.encode())
+    for path in (launch, *(source / name for names in files.values() for name in names)):
+        status = path.stat()
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    final = cache / "runtime" / digest.hexdigest()[:32]
+    if final.is_dir():
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=final.parent) as unfinished:
+        copy = Path(unfinished) / "packages"
+        for kind, names in files.items():
+            _copy(source, names, copy / kind / "kos")
+            shutil.copyfile(launch, copy / kind / LAUNCH_NAME)
+            (copy / kind / LAUNCH_NAME).chmod(0o755)
+        compileall.compile_dir(copy, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+        _make_readable(copy)
+        try:
+            copy.rename(final)
+        except OSError:
+            if not final.is_dir():  # else another start made the same copy first
+                raise
+    return final
+
+
+def _files(source: Path) -> dict[str, list[Path]]:
+    """For each kind of process, its files relative to the package `kos`."""
+    result = {}
+    for kind, folders in PACKAGES.items():
+        names = {Path("__init__.py")}
+        for folder in map(Path, folders):
+            names |= {parent / "__init__.py" for parent in folder.parents if parent != Path()}
+            names |= {path.relative_to(source) for path in (source / folder).rglob("*") if _wanted(path)}
+        result[kind] = sorted(names)
+    return result
+
+
+def _wanted(path: Path) -> bool:
+    return path.is_file() and path.parent.name != "__pycache__"
+
+
+def _copy(source: Path, names: list[Path], target: Path) -> None:
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
+
+
+def _make_readable(top: Path) -> None:
+    top.chmod(0o755)
+    for folder, folders, files in os.walk(top):
+        for name in folders:
+            (Path(folder) / name).chmod(0o755)
+        for name in files:
+            path = Path(folder) / name
+            path.chmod(0o755 if path.name == LAUNCH_NAME else 0o644)

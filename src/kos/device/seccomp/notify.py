@@ -1,0 +1,50 @@
+"""The kernel's side of a filter's listener: read a notification, let a call go on.
+
+The structures and numbers are those of linux/seccomp.h (`struct seccomp_notif` and `struct
+seccomp_notif_resp`).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+from dataclasses import dataclass
+from struct import Struct
+
+_NOTIFICATION = Struct("=QIIiIQ6Q")  # id, pid, flags, nr, arch, instruction pointer, arguments
+_RESPONSE = Struct("=QqiI")  # id, value, error, flags
+_CONTINUE = 1
+_NOTIF_RECV = 0xC0502100
+_NOTIF_SEND = 0xC0182101
+
+
+@dataclass(frozen=True)
+class Notification:
+    """One call that a filter stopped."""
+
+    id: int
+    number: int
+    arch: int  # AUDIT_ARCH_…
+
+
+def receive(listener: int) -> Notification | None:
+    """The next stopped call, or None when its caller died meanwhile."""
+    buffer = bytearray(_NOTIFICATION.size)
+    try:
+        fcntl.ioctl(listener, _NOTIF_RECV, buffer)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EINTR):
+            return None
+        raise
+    fields = _NOTIFICATION.unpack(buffer)
+    return Notification(id=fields[0], number=fields[3], arch=fields[4])
+
+
+def let_continue(listener: int, notification: Notification) -> None:
+    """Let the call go on as if there were no filter."""
+    response = bytearray(_RESPONSE.pack(notification.id, 0, 0, _CONTINUE))
+    try:
+        fcntl.ioctl(listener, _NOTIF_SEND, response)
+    except OSError as error:
+        if error.errno != errno.ENOENT:  # ENOENT: the caller was killed meanwhile
+            raise

@@ -1,0 +1,114 @@
+"""What a running system says about itself: its status and its graph.
+
+Message servers are asked for what they know; one that does not answer in time is left out, not waited for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from kos.device.units import FAILED, PAUSED, WAITING, AppUnit, Unit
+from kos.manifest.model import Manifest
+
+if TYPE_CHECKING:
+    from kos.device.supervisor import Supervisor
+
+ANSWER_SECONDS = 1.0
+
+Answer = Callable[[dict[str, Any]], None]
+
+
+class Questions:
+    """Status requests that wait for the message servers' part."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._sequence = 0
+        self._open: dict[int, tuple[set[str], dict[str, Any], Answer]] = {}
+
+    def ask(self, answer: Answer) -> None:
+        """Answer with the system's status, now or when the message servers have spoken."""
+        self._sequence += 1
+        number = self._sequence
+        asked = [server for server in self._supervisor.servers.values() if server.ready]
+        self._open[number] = ({server.name for server in asked}, {}, answer)
+        for server in asked:
+            server.send({"op": "status", "seq": number})
+        self._supervisor.loop.call_later(ANSWER_SECONDS, lambda: self._finish(number))
+        if not asked:
+            self._finish(number)
+
+    def answer(self, server: str, event: dict[str, Any]) -> None:
+        """A message server has spoken."""
+        missing, found, _ = self._open.get(event["seq"], (set(), {}, None))
+        found[server] = event["apps"]
+        missing.discard(server)
+        if not missing:
+            self._finish(event["seq"])
+
+    def _finish(self, number: int) -> None:
+        question = self._open.pop(number, None)
+        if question:
+            question[2](system(self._supervisor, question[1]))
+
+
+def system(supervisor: Supervisor, messages: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The whole status; `messages` is what each message server said about its apps."""
+    apps = {}
+    for name, unit in supervisor.apps.items():
+        apps[name] = {
+            **_unit(unit),
+            "messages": {server: found[name] for server, found in messages.items() if name in found},
+        }
+    return {
+        "name": supervisor.manifest.name,
+        "release": supervisor.manifest.release,
+        "state": state(supervisor),
+        "uptime": round(time.monotonic() - supervisor.started_at, 3),
+        "limits": supervisor.place.mechanism.description,
+        "root": supervisor.place.as_root,
+        "msg_servers": {name: _unit(unit) for name, unit in supervisor.servers.items()},
+        "apps": apps,
+    }
+
+
+def state(supervisor: Supervisor) -> str:
+    """One word for the system: starting, running, degraded, failed or stopping."""
+    units: list[Unit] = [*supervisor.servers.values(), *supervisor.apps.values()]
+    failed = [unit for unit in units if unit.state == FAILED]
+    if supervisor.stopping:
+        return "stopping"
+    if any(not isinstance(unit, AppUnit) or unit.app.critical for unit in failed):
+        return "failed"
+    if failed:
+        return "degraded"
+    if any(unit.state in (WAITING, PAUSED) for unit in units) or not supervisor.settled:
+        return "starting"
+    return "running"
+
+
+def _unit(unit: Unit) -> dict[str, Any]:
+    process = unit.process
+    return {
+        "state": unit.state,
+        "ready": unit.ready,
+        "restarts": unit.restarts,
+        "last_end": unit.last_end,
+        "pid": process.pid if process else None,
+        "uptime": round(time.monotonic() - unit.started_at, 3) if process else 0.0,
+        "memory": process.memory() if process else 0,
+    }
+
+
+def graph(manifest: Manifest) -> dict[str, Any]:
+    """Who serves and who uses which port."""
+    return {
+        "apps": sorted(manifest.apps),
+        "msg_servers": {name: list(server.ports) for name, server in manifest.msg_servers.items()},
+        "edges": [
+            {"app": app.name, "port": port.name, "msg_server": port.msg_server, "role": access.role}
+            for app, port, access in manifest.grants()
+        ],
+    }

@@ -1,0 +1,263 @@
+"""Run a system: message servers and apps in the order that they need each other, and keep them running.
+
+`python -m kos.device.supervisor --dir DIR` runs the system whose `manifest.json` and `store` are in DIR until
+it is told to stop by its control socket, SIGTERM or SIGINT. It leaves `console.log` behind and nothing else.
+
+It decides about apps and trusts none of them: whatever it reads from one is bounded and never interpreted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kos.abi.errors import KosError
+from kos.device import status
+from kos.device.cells import Place
+from kos.device.console.log import Console
+from kos.device.console.parse import coloured
+from kos.device.control.server import ControlServer, Stream
+from kos.device.launcher import cache_folder, host_launcher
+from kos.device.limits import detect
+from kos.device.loop import Loop
+from kos.device.order import dependencies
+from kos.device.runtime import host_runtime
+from kos.device.sandbox import running_as_root
+from kos.device.units import FAILED, PAUSED, RUNNING, STOPPED, WAITING, AppUnit, ServerUnit, Unit
+from kos.manifest import codec
+from kos.manifest.limits import MANIFEST_BYTES_MAX
+from kos.manifest.model import Manifest
+
+# Operations that an app with the `supervisor` resource may ask for.
+APP_OPERATIONS = frozenset({"status", "graph"})
+
+
+class Supervisor:
+    """One running system."""
+
+    def __init__(self, place: Place, manifest: Manifest, loop: Loop) -> None:
+        self.loop = loop
+        self.place = place
+        self.manifest = manifest
+        self.stopping = False
+        self.degraded = False
+        self.started_at = time.monotonic()
+        self.console = Console(place.directory / "console.log")
+        self.servers = {name: ServerUnit(self, name) for name in manifest.msg_servers}
+        self.apps = {name: AppUnit(self, app, self.servers) for name, app in manifest.apps.items()}
+        self.needs, self._broken = dependencies(manifest)
+        self._listeners: list[Stream] = []
+        self._advancing = False
+        self.settled = False
+        self._status_questions = status.Questions(self)
+        for server in self.servers.values():
+            server.on_event(self._server_event)
+        self._control = ControlServer(loop, place.directory / "control.sock", self._operations())
+
+    def run(self) -> None:
+        """Until the system has stopped."""
+        self.loop.on_signals((signal.SIGTERM, signal.SIGINT), lambda _number: self.stop())
+        self.console.say(f"{self.manifest.name} {self.manifest.release} starts")
+        self.console.say(f"limits: {self.place.mechanism.description}")
+        for cycle in self._broken:
+            self.console.say(
+                f"apps need each other in a circle, which is broken at {max(cycle)}: {' → '.join(cycle)}"
+            )
+        self._advance()
+        self.loop.run()
+        self.console.say("stopped")
+        self._control.close()
+        self.console.close()
+        self.place.mechanism.close()
+
+    # --- what units tell ----------------------------------------------------------------------------------
+    def changed(self, unit: Unit) -> None:
+        """A unit has a new state: tell the listeners, and do what has become possible."""
+        self.event(unit.what, name=unit.name, state=unit.state, ready=unit.ready, restarts=unit.restarts)
+        if isinstance(unit, ServerUnit) and unit.process is None and not self.stopping:
+            for app in self.apps.values():
+                if unit in app.servers:
+                    app.kill_and_wait(f"its message server {unit.name} ended")
+        if unit.state == FAILED and not self.degraded:
+            self.degraded = True
+            self.event("degraded", name=unit.name)
+        self._advance()
+
+    def event(self, kind: str, **details: Any) -> None:
+        for stream in tuple(self._listeners):
+            stream.send({"event": kind, "time": round(time.monotonic() - self.started_at, 3), **details})
+
+    def supervisor_connection(self, app: str) -> socket.socket:
+        """A control connection for an app that holds the `supervisor` resource."""
+        return self._control.connection_for(app, APP_OPERATIONS)
+
+    def _server_event(self, server: ServerUnit, event: dict[str, Any]) -> None:
+        unit = self.apps.get(event.get("app", ""))
+        match event["event"]:
+            case "ready" if unit:
+                unit.is_ready()
+            case "refused" if unit:
+                text = f"{event['operation']} of {event['port']} refused: the manifest does not grant it"
+                self.console.say(f"{unit.name}: {text}")
+                self.event("refused", app=unit.name, port=event["port"], operation=event["operation"])
+            case "violation" if unit:
+                self.console.say(f"{unit.name}: {event['text']}")
+                self.event("violation", app=unit.name, text=event["text"])
+            case "status":
+                self._status_questions.answer(server.name, event)
+
+    # --- progress -----------------------------------------------------------------------------------------
+    def _advance(self) -> None:
+        """Start, or stop, every unit whose turn it is. Starting one changes it, which leads back here."""
+        if self._advancing:
+            return
+        self._advancing = True
+        step = self._stop_next if self.stopping else self._start_next
+        while step():
+            pass
+        self._advancing = False
+        if self.stopping:
+            if not any(unit.process for unit in self._units()):
+                self.loop.stop()
+        elif not self.settled and all(app.settled for app in self.apps.values()):
+            self.settled = True
+            ready = sum(app.ready for app in self.apps.values())
+            seconds = time.monotonic() - self.started_at
+            self.console.say(f"{ready} of {len(self.apps)} apps ready after {seconds:.3f} s")
+            self.event("settled", ready=ready, apps=len(self.apps))
+
+    def _start_next(self) -> bool:
+        for unit in self._units():
+            if unit.state == WAITING and self._may_start(unit):
+                unit.start()
+                return True
+        return False
+
+    def _may_start(self, unit: Unit) -> bool:
+        if isinstance(unit, AppUnit):
+            return all(server.ready for server in unit.servers) and all(
+                self.apps[name].settled for name in self.needs[unit.name]
+            )
+        return True
+
+    def _stop_next(self) -> bool:
+        alive = [app for app in self.apps.values() if app.process]
+        for app in self.apps.values():
+            if app.state in (WAITING, PAUSED) or (
+                app.state == RUNNING and not app.ending and self._free(app, alive)
+            ):
+                app.stop()
+                return True
+        if not alive:
+            for server in self.servers.values():
+                if not server.ending and server.state not in (STOPPED, FAILED):
+                    server.stop()
+                    return True
+        return False
+
+    def _free(self, app: AppUnit, alive: list[AppUnit]) -> bool:
+        """Whether nobody who is alive needs the app."""
+        return not any(app.name in self.needs[other.name] for other in alive)
+
+    def _units(self) -> list[Unit]:
+        return [*self.servers.values(), *self.apps.values()]
+
+    # --- orders from outside ------------------------------------------------------------------------------
+    def stop(self) -> None:
+        """Stop everything in order; asked for again, stop everything at once."""
+        if self.stopping:
+            for unit in self._units():
+                if unit.process:
+                    unit.process.kill()
+            return
+        self.stopping = True
+        self.console.say("stopping")
+        self.event("stopping")
+        self._advance()
+
+    def _operations(self) -> dict[str, Callable[[dict[str, Any], Stream], None]]:
+        return {
+            "status": lambda _request, stream: self._status_questions.ask(stream.answer),
+            "graph": lambda _request, stream: stream.answer({"graph": status.graph(self.manifest)}),
+            "stop": self._op_stop,
+            "restart": self._op_restart,
+            "console": self._op_console,
+            "events": self._op_events,
+        }
+
+    def _op_stop(self, _request: dict[str, Any], stream: Stream) -> None:
+        stream.answer({})
+        self.stop()
+
+    def _op_restart(self, request: dict[str, Any], stream: Stream) -> None:
+        unit = self.apps.get(request.get("app", ""))
+        if unit is None:
+            stream.fail(f"there is no app {request.get('app')!r}", f"apps: {', '.join(sorted(self.apps))}")
+        elif self.stopping:
+            stream.fail("the system is stopping", None)
+        else:
+            stream.answer({})
+            unit.restart()
+
+    def _op_console(self, request: dict[str, Any], stream: Stream) -> None:
+        stream.answer({})
+        if request.get("history"):
+            for line in self.console.history:
+                stream.send({"line": line})
+
+        def forward(line: str) -> None:
+            stream.send({"line": line})
+
+        self.console.subscribe(forward)
+        stream.on_close(lambda: self.console.unsubscribe(forward))
+
+    def _op_events(self, _request: dict[str, Any], stream: Stream) -> None:
+        stream.answer({})
+        self._listeners.append(stream)
+        stream.on_close(lambda: self._listeners.remove(stream))
+
+
+def load_manifest(path: Path) -> Manifest:
+    """The manifest in a file, which may be hostile."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MANIFEST_BYTES_MAX + 1)
+    except OSError as error:
+        raise KosError(f"cannot read the manifest: {error.strerror}", where=str(path)) from error
+    return codec.load(data, where=str(path))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The program; → its exit status."""
+    parser = argparse.ArgumentParser(prog="kos.device.supervisor", description="Run a system.")
+    parser.add_argument("--dir", type=Path, required=True, help="holds manifest.json and store/")
+    parser.add_argument("--quiet", action="store_true", help="do not print the console")
+    options = parser.parse_args(arguments)
+    directory = options.dir.resolve()
+    cache = cache_folder()
+    manifest = load_manifest(directory / "manifest.json")
+    runtime = host_runtime(cache, host_launcher(cache))
+    mechanism = detect(f"kos-{os.getpid()}")
+    loop = Loop()
+    supervisor = Supervisor(Place(directory, runtime, mechanism, running_as_root()), manifest, loop)
+    if not options.quiet:
+        show = coloured if sys.stdout.isatty() and "NO_COLOR" not in os.environ else str
+        supervisor.console.subscribe(lambda line: print(show(line), flush=True))
+    supervisor.run()
+    loop.close()
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KosError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

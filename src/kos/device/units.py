@@ -1,0 +1,330 @@
+"""One supervised process and its life: start, ready, fail, pause, start again. Apps and message servers are
+both.
+
+A unit decides about itself only. What its state means for others is the supervisor's business (`Host`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from kos.abi.errors import KosError
+from kos.device.cells import Place, app_cell, server_cell, wanted_limits
+from kos.device.console.lines import LineAssembler
+from kos.device.console.log import Console
+from kos.device.limits import Wanted
+from kos.device.loop import Loop, Timer
+from kos.device.process import End, Process
+from kos.device.restart import RestartDecision
+from kos.device.sandbox import Cell
+from kos.manifest.model import App, Manifest, Restart
+
+STOP_SECONDS = 2.0  # from SIGTERM to SIGKILL
+READY_SECONDS = 10.0  # an app that is not ready by then is reported, and those who wait for it go on
+FLOOD_PAUSE = 0.05  # seconds for which a flooding app's output is left unread
+ADMIN_PACKET_MAX = 256 << 10
+SERVER_RESTART = Restart(policy="always", backoff_initial=0.05, backoff_max=5.0)
+
+WAITING, RUNNING, PAUSED, STOPPED, FAILED = "waiting", "running", "paused", "stopped", "failed"
+
+
+class Host(Protocol):
+    """What a unit needs of the supervisor."""
+
+    loop: Loop
+    console: Console
+    place: Place
+    manifest: Manifest
+    stopping: bool
+
+    def changed(self, unit: Unit) -> None: ...
+
+    def event(self, kind: str, **details: Any) -> None: ...
+
+    def supervisor_connection(self, app: str) -> socket.socket: ...
+
+
+class Unit:
+    """A process that is started again by a rule."""
+
+    what = "unit"
+
+    def __init__(self, host: Host, name: str, rule: Restart) -> None:
+        self.name = name
+        self.state = WAITING
+        self.ready = False
+        self.restarts = 0
+        self.last_end = ""
+        self.started_at = 0.0
+        self.process: Process | None = None
+        self._host = host
+        self._decision = RestartDecision(rule)
+        self._again = False  # somebody wants it started once it has ended
+        self.ending = False
+        self._output: LineAssembler | None = None
+        self._timers: list[Timer] = []
+
+    # --- orders -------------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Start it now; an error counts as an end."""
+        self.ready = self._again = self.ending = False
+        self.state = RUNNING
+        self.started_at = time.monotonic()
+        self._output = self._host.console.assembler(self.name)
+        place = self._host.place
+        with contextlib.ExitStack() as passed:
+            try:
+                cell = self._cell()
+                group = place.mechanism.group(self.name, self._wanted())
+                self.process = Process(self._host.loop, cell, group, self)
+                descriptors = [passed.enter_context(each).fileno() for each in self._connections()]
+                self.process.start(place.runtime, place.filters, descriptors, as_root=place.as_root)
+            except (KosError, OSError) as error:
+                self.process = None
+                self.on_end(End(f"could not be started: {error}", failed=True))
+                return
+        self._host.changed(self)
+
+    def stop(self) -> None:
+        """Ask it to end; kill it when it does not."""
+        if self.state == PAUSED or self.process is None:
+            self._set_down(STOPPED)
+        elif not self.ending:
+            self.ending = True
+            self._ask_to_end()
+            self._later(STOP_SECONDS, self._outlived)
+
+    def restart(self) -> None:
+        """Stop it and start it again, whatever its rule says."""
+        self._decision.forget()
+        if self.process is None:
+            self._cancel_timers()
+            self.state = WAITING
+            self._host.changed(self)
+        else:
+            self._again = True
+            self.stop()
+
+    def kill_and_wait(self, reason: str) -> None:
+        """What it stood on is gone: end it now, and let it wait until it can be started again."""
+        if self.process is not None:
+            self._again = self.ending = True
+            self._host.console.say(f"{self.name}: stopped, {reason}")
+            self.process.kill()
+
+    # --- what the process tells ---------------------------------------------------------------------------
+    def on_output(self, data: bytes) -> None:
+        assert self._output is not None
+        self._output.feed(data)
+        if self._output.flooding and self.process is not None:
+            self.process.pause_output(FLOOD_PAUSE)
+
+    def on_started(self) -> None:
+        """It runs its own program now."""
+
+    def on_end(self, end: End) -> None:
+        self._cancel_timers()
+        if self._output is not None:
+            self._output.flush()
+        self.process, self.ready = None, False
+        self.last_end = end.text
+        self._disconnected()
+        asked = self.ending and end.violation is None
+        if not asked:
+            self._host.console.say(f"{self.name}: {end.text}")
+        self._host.event("ended", app=self.name, text=end.text, failed=end.failed and not asked)
+        if end.violation:
+            self._host.event("violation", app=self.name, text=end.text)
+        if self._again and not self._host.stopping:
+            self.restarts += 1
+            self.state = WAITING
+            self._host.changed(self)
+        elif asked or self._host.stopping:
+            self._set_down(STOPPED)
+        else:
+            self._decide(end)
+
+    def _decide(self, end: End) -> None:
+        now = time.monotonic()
+        pause = self._decision.next_pause(now, failed=end.failed)
+        if pause is not None:
+            self.state = PAUSED
+            self._later(pause, self._pause_over)
+            self._host.changed(self)
+        elif end.failed:
+            if self._decision.exhausted(now):
+                self._host.console.say(
+                    f"{self.name}: failed too often, it stays down; the system is degraded"
+                )
+            else:
+                self._host.console.say(f"{self.name}: failed and is not restarted; the system is degraded")
+            self._set_down(FAILED)
+        else:
+            self._set_down(STOPPED)
+
+    def _pause_over(self) -> None:
+        self.restarts += 1
+        self.state = WAITING
+        self._host.changed(self)
+
+    def _outlived(self) -> None:
+        if self.process is not None:
+            self._host.console.say(f"{self.name}: did not stop within {STOP_SECONDS:g} s and is killed")
+            self._host.event("outlived", app=self.name)
+            self.process.kill()
+
+    def _set_down(self, state: str) -> None:
+        self._cancel_timers()
+        self.state = state
+        self._host.changed(self)
+
+    def _later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._timers.append(self._host.loop.call_later(seconds, callback))
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+    # --- what differs between an app and a message server -------------------------------------------------
+    def _cell(self) -> Cell:
+        raise NotImplementedError
+
+    def _wanted(self) -> Wanted:
+        return Wanted()
+
+    def _connections(self) -> list[socket.socket]:
+        """Our ends' peers: descriptors 3, 4, … of the process."""
+        return []
+
+    def _ask_to_end(self) -> None:
+        assert self.process is not None
+        self.process.signal(signal.SIGTERM)
+
+    def _disconnected(self) -> None:
+        """The process is gone: let go of what joined us to it."""
+
+
+class ServerUnit(Unit):
+    """A message server and the admin connection to it."""
+
+    what = "message server"
+
+    def __init__(self, host: Host, name: str) -> None:
+        super().__init__(host, name, SERVER_RESTART)
+        self._admin: socket.socket | None = None
+        self._on_event: Callable[[ServerUnit, dict[str, Any]], None] = lambda *_: None
+
+    def on_event(self, callback: Callable[[ServerUnit, dict[str, Any]], None]) -> None:
+        self._on_event = callback
+
+    def register(self, app: App, caller_id: int) -> socket.socket:
+        """A new control connection for an app; → the app's end."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        access = {port: {"role": grant.role} for port, grant in app.access[self.name].items()}
+        with ours:
+            self.send({"op": "register", "app": app.name, "id": caller_id, "access": access}, [ours.fileno()])
+        return theirs
+
+    def send(self, order: dict[str, Any], descriptors: list[int] | None = None) -> None:
+        """Send an order; a server that takes none any more is killed, and its end does the rest."""
+        if self._admin is None:
+            return
+        try:
+            socket.send_fds(self._admin, [json.dumps(order).encode()], descriptors or [], socket.MSG_DONTWAIT)
+        except OSError:
+            if self.process is not None:
+                self.process.kill("it does not read its admin connection")
+
+    def _cell(self) -> Cell:
+        return server_cell(self._host.place, self._host.manifest, self.name)
+
+    def _connections(self) -> list[socket.socket]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._admin = ours
+        self._host.loop.watch(ours.fileno(), self._read)
+        return [theirs]
+
+    def _read(self) -> None:
+        assert self._admin is not None
+        try:
+            packet = self._admin.recv(ADMIN_PACKET_MAX)
+        except ConnectionResetError:
+            packet = b""
+        if not packet:
+            self._disconnected()
+            return
+        event = json.loads(packet)
+        if event["event"] == "started":
+            self.ready = True
+            self._host.changed(self)
+        else:
+            self._on_event(self, event)
+
+    def _ask_to_end(self) -> None:
+        self._disconnected()  # a message server ends with its admin connection
+
+    def _disconnected(self) -> None:
+        if self._admin is not None:
+            self._host.loop.unwatch(self._admin.fileno())
+            self._admin.close()
+            self._admin = None
+
+
+class AppUnit(Unit):
+    """An app."""
+
+    what = "app"
+
+    def __init__(self, host: Host, app: App, servers: dict[str, ServerUnit]) -> None:
+        super().__init__(host, app.name, app.restart)
+        self.app = app
+        self.late = False  # it was not ready in time: nobody waits for it any more
+        self.servers = [servers[name] for name in sorted(app.access)]
+
+    @property
+    def settled(self) -> bool:
+        """Whether those who need it may start: it is ready, or waiting for it makes no sense."""
+        return self.ready or self.late or self.state in (STOPPED, FAILED)
+
+    def is_ready(self) -> None:
+        """Its message server says that the app called kos_app_ready()."""
+        if self.process is not None and not self.ready:
+            self.ready = True
+            self._host.changed(self)
+
+    def on_started(self) -> None:
+        if not self.servers:
+            self.is_ready()  # it has nobody to say so to
+        else:
+            self._later(READY_SECONDS, self._not_ready)
+
+    def _not_ready(self) -> None:
+        if not self.ready:
+            self.late = True
+            self._host.console.say(f"{self.name}: not ready after {READY_SECONDS:g} s")
+            self._host.event("late", app=self.name)
+            self._host.changed(self)
+
+    def _cell(self) -> Cell:
+        return app_cell(self._host.place, self._host.manifest, self.app)
+
+    def _wanted(self) -> Wanted:
+        return wanted_limits(self.app)
+
+    def _connections(self) -> list[socket.socket]:
+        caller_id = self._host.manifest.caller_id(self.name)
+        connections = [server.register(self.app, caller_id) for server in self.servers]
+        if any(type(each).__name__ == "Supervisor" for each in self.app.resources):
+            connections.append(self._host.supervisor_connection(self.name))
+        return connections
+
+    def _disconnected(self) -> None:
+        for server in self.servers:
+            server.send({"op": "unregister", "app": self.name})

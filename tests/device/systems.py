@@ -1,0 +1,219 @@
+"""Small real systems for tests: apps written by the test, run by the real supervisor in real sandboxes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kos.device.control import ControlClient
+
+DEADLINE = 30.0  # seconds that a test waits for an event before it gives up
+UNPRIVILEGED = 65534  # the uid that a test run by root uses as its ordinary user
+
+
+def needs_bubblewrap() -> None:
+    if shutil.which("bwrap") is None:
+        pytest.skip("needs bubblewrap: apt-get install bubblewrap")
+
+
+def app(source: str | None = None, *, image: dict[str, Any] | None = None, **members: Any) -> dict[str, Any]:
+    """An app's JSON; `source` is the Python module `main` of its image, with a function `main`."""
+    return {
+        "source": textwrap.dedent(source) if source is not None else None,
+        "image": image,
+        "arguments": [],
+        "environ": {},
+        "config": {},
+        "priority": 100,
+        "max_priority": 100,
+        "memory": 64 << 20,
+        "processes": 16,
+        "descriptors": 256,
+        "restart": {
+            "policy": "never",
+            "backoff_initial": 0.01,
+            "backoff_max": 0.1,
+            "limit": 10,
+            "window": 60.0,
+        },
+        "critical": False,
+        "resources": [],
+        "access": {},
+        **members,
+    }
+
+
+def c_app(source: str, **members: Any) -> dict[str, Any]:
+    """An app in C, compiled by the machine's compiler."""
+    return app(None, c_source=textwrap.dedent(source), **members)
+
+
+def install(
+    directory: Path, apps: dict[str, dict[str, Any]], ports: dict[str, list[str]] | None = None
+) -> Path:
+    """Write manifest.json and the store of a system into `directory`."""
+    images = directory / "store" / "images"
+    images.mkdir(parents=True)
+    for name, each in apps.items():
+        python, c = each.pop("source", None), each.pop("c_source", None)
+        if python is not None:
+            sha256 = hashlib.sha256(python.encode()).hexdigest()
+            (images / sha256 / "site").mkdir(parents=True, exist_ok=True)
+            (images / sha256 / "site" / f"{name}_app.py").write_text(python)
+            each["image"] = {"kind": "python", "sha256": sha256, "size": 1, "entry": f"{name}_app:main"}
+        elif c is not None:
+            sha256 = hashlib.sha256(c.encode()).hexdigest()
+            folder = images / sha256 / "bin"
+            folder.mkdir(parents=True, exist_ok=True)
+            subprocess.run(
+                [compiler(), "-O1", "-w", "-x", "c", "-", "-o", str(folder / name), "-lpthread"],
+                input=c,
+                text=True,
+                check=True,
+            )
+            each["image"] = {"kind": "c", "sha256": sha256, "size": 1, "entry": f"bin/{name}"}
+    manifest = {
+        "format": "kos.manifest",
+        "version": 1,
+        "name": "test_system",
+        "release": "0.1.0",
+        "platform": "host",
+        "options": {},
+        "msg_servers": {name: {"ports": names} for name, names in (ports or {}).items()},
+        "apps": apps,
+    }
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    return directory
+
+
+def compiler() -> str:
+    found = shutil.which("cc")
+    if found is None:
+        pytest.skip("needs a C compiler: apt-get install gcc libc6-dev")
+    return found
+
+
+class RunningSystem:
+    """A supervisor at work; its console lines arrive in a queue."""
+
+    def __init__(self, directory: Path, *, ordinary_user: bool = False) -> None:
+        needs_bubblewrap()
+        self.directory = directory
+        command = [sys.executable, "-m", "kos.device.supervisor", "--dir", str(directory)]
+        if ordinary_user and os.geteuid() == 0:
+            command = [*as_ordinary_user(directory), reachable_python(), *command[1:]]
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(directory, ordinary_user),
+        )
+        self.lines: list[str] = []
+        self._arrived: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._arrived.put(line.rstrip("\n"))
+        self._arrived.put(None)
+
+    def wait_for(
+        self, wanted: str | Callable[[str], bool], times: int = 1, deadline: float = DEADLINE
+    ) -> str:
+        """The n-th console line with this text; fails with all lines so far when it does not come in time."""
+        matches = (lambda line: wanted in line) if isinstance(wanted, str) else wanted
+        end = time.monotonic() + deadline
+        seen = 0
+        while True:
+            while seen < len(self.lines):
+                times -= matches(self.lines[seen])
+                seen += 1
+                if times == 0:
+                    return self.lines[seen - 1]
+            try:
+                line = self._arrived.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                line = None
+            if line is None:
+                raise AssertionError(f"no line with {wanted!r} among:\n" + "\n".join(self.lines))
+            self.lines.append(line)
+
+    def client(self) -> ControlClient:
+        return ControlClient(self.directory)
+
+    def stop(self) -> int:
+        """Stop in order; → exit status. The rest of the console is in `lines` then."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
+        while (line := self._arrived.get(timeout=DEADLINE)) is not None:
+            self.lines.append(line)
+        assert self.process.stdout
+        self.process.stdout.close()
+        return status
+
+    def __enter__(self) -> RunningSystem:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._reader.join(DEADLINE)
+        if self.process.stdout and not self.process.stdout.closed:
+            self.process.stdout.close()
+
+
+def as_ordinary_user(directory: Path) -> list[str]:
+    """The prefix of a command that root runs as an ordinary user, who owns `directory`."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv: apt-get install util-linux")
+    for path in [directory, *directory.rglob("*")]:
+        os.chown(path, UNPRIVILEGED, UNPRIVILEGED, follow_symlinks=False)
+    for parent in directory.parents:  # pytest's own folders are for their owner alone
+        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o001)
+    return ["setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups", "--"]
+
+
+def reachable_python() -> str:
+    """An interpreter that any user may start: ours may lie in a home folder."""
+    for candidate in (sys.executable, "/usr/bin/python3"):
+        folders = [Path(candidate).resolve(), *Path(candidate).resolve().parents]
+        if Path(candidate).exists() and all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders):
+            version = subprocess.check_output([candidate, "-c", "import sys; print(sys.version_info[:2])"])
+            if version.decode().strip() == str(sys.version_info[:2]):
+                return candidate
+    pytest.skip("needs a Python of this version outside a home folder: apt-get install python3")
+
+
+def environment(directory: Path, ordinary_user: bool) -> dict[str, str]:
+    changed = dict(os.environ)
+    if ordinary_user and os.geteuid() == 0:
+        changed["XDG_CACHE_HOME"] = str(directory / "cache")
+        changed["HOME"] = str(directory)
+        # For an interpreter that is not of our environment.
+        changed["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    return changed
