@@ -61,6 +61,11 @@ class Builder:
         self._may_lock = may_lock
         self._say = say
 
+    @property
+    def root(self) -> Path:
+        """The project's directory."""
+        return self._project.root
+
     def build(self) -> Built:
         """The system as it is now; what did not change since an earlier build is taken from the cache.
 

@@ -13,7 +13,7 @@ from kos.abi.errors import KosError
 from kos.build import files, tree
 from kos.build.manifest_zip import ManifestZip
 from kos.build.system import Builder, Built
-from kos.manifest import Manifest, PlatformSpec
+from kos.manifest import Manifest, PlatformSpec, codec
 from kos.manifest.load import load_project
 from kos.tool import output
 
@@ -47,12 +47,17 @@ class RunRequest:
         project = load_project(self.source)
         return Builder(project, self.platform, may_lock=not self.locked, say=output.step)
 
+    def manifest(self) -> Manifest:
+        """What the source says; nothing is built."""
+        if not self.is_archive:
+            return load_project(self.source).manifest(self.platform)
+        with ManifestZip(self.source) as archive:
+            return archive.manifest
+
     def install(self, directory: Path) -> Manifest:
         """Put the system into an empty directory: `manifest.json`, `store/blobs`, `store/images`."""
         if not self.is_archive:
-            built = self.builder().build()
-            install_built(built, directory)
-            return built.manifest
+            return install_built(self.builder().build(), directory)
         with ManifestZip(self.source) as archive:
             wanted = PlatformSpec.parse(self.platform)
             if PlatformSpec.parse(archive.manifest.platform) != wanted:
@@ -70,11 +75,10 @@ class RunRequest:
             return archive.manifest
 
 
-def install_built(built: Built, directory: Path) -> None:
+def install_built(built: Built, directory: Path) -> Manifest:
     """Put a built system into a directory; images that are there already stay."""
-    from kos.manifest import codec
-
     _install(codec.dump(built.manifest), built.blobs, directory)
+    return built.manifest
 
 
 def _install(manifest: bytes, blobs: dict[str, Path], directory: Path) -> None:

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kos.abi.errors import KosError
+from kos.build.system import Built
 from kos.device.control.client import ControlClient
 from kos.manifest import Manifest
 from kos.tool import output, packages, runs
-from kos.tool.request import RunRequest, install_keys
+from kos.tool.request import RunRequest, install_built, install_keys
 
 START_SECONDS = 30.0  # until the supervisor takes orders: its first start builds parts of the runtime
 _PR_SET_PDEATHSIG = 1
@@ -59,11 +60,17 @@ def _die_with_parent() -> None:
 
 
 @contextmanager
-def started(request: RunRequest, *, quiet: bool = False) -> Iterator[HostRun]:
-    """Build and start a system; at the end it is stopped and its directory removed."""
+def started(request: RunRequest, *, built: Built | None = None, quiet: bool = False) -> Iterator[HostRun]:
+    """Start a system; at the end it is stopped and its directory removed.
+
+    Args:
+        request: what to run.
+        built: the system, where it is built already.
+        quiet: the console is not printed.
+    """
     packages.require("run")
     with runs.staging() as staging:
-        manifest = request.install(staging)
+        manifest = install_built(built, staging) if built else request.install(staging)
         with runs.new(request.name or manifest.name) as directory:
             for entry in staging.iterdir():
                 entry.rename(directory / entry.name)

@@ -1,0 +1,116 @@
+"""Run a project on this machine and follow its sources: rebuild on a change, relaunch what changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from watchfiles import DefaultFilter
+from watchfiles import watch as watch_files
+
+from kos.abi.errors import KosError
+from kos.build import tree, wheels
+from kos.build.system import Built
+from kos.manifest import PlatformSpec, codec
+from kos.tool import output
+from kos.tool.request import RunRequest
+from kos.tool.runners import host
+
+DEBOUNCE = 200  # milliseconds: an editor's several writes are one change
+POLL = 200  # milliseconds between looks at whether the system still runs
+
+
+class Sources(DefaultFilter):
+    """What of a project is a source: not what builds, tools and editors leave there."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root
+
+    def __call__(self, change: object, path: str) -> bool:
+        parts = Path(path).relative_to(self._root).parts
+        ours = parts[:1] == ("build",) or parts[-1:] == (wheels.LOCK_FILE,)
+        return not ours and not any(tree.ignored(part) or part.startswith(".") for part in parts)
+
+
+def watch(request: RunRequest) -> int:
+    """Run, rebuild and relaunch until Ctrl-C; the exit code."""
+    if PlatformSpec.parse(request.platform).name != "host":
+        raise KosError("watch works on this machine only", hint="use -p host, or kos-tool run for a device")
+    root = request.builder().root
+    with _changes(root) as changed:
+        try:
+            while True:
+                _run_until_changed(request, changed)
+        except KeyboardInterrupt:
+            output.say("")
+            output.step("stopped")
+            return 130
+
+
+@contextmanager
+def _changes(root: Path) -> Iterator[threading.Event]:
+    """An event that is set whenever a source below `root` changes."""
+    changed, stop = threading.Event(), threading.Event()
+
+    def follow() -> None:
+        for _ in watch_files(root, watch_filter=Sources(root), debounce=DEBOUNCE, stop_event=stop):
+            changed.set()
+
+    thread = threading.Thread(target=follow, name="watch", daemon=True)
+    thread.start()
+    try:
+        yield changed
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _build(request: RunRequest) -> Built | None:
+    try:
+        return request.builder().build()
+    except KosError as error:
+        output.error(error)
+        return None
+
+
+def _run_until_changed(request: RunRequest, changed: threading.Event) -> None:
+    """Run what can be built now; end when the sources give another system."""
+    changed.clear()
+    built = _build(request)
+    if built is None:
+        output.step("waiting for a change")
+        _wait(changed)
+        return
+    with host.started(request, built=built) as system:
+        output.step(f"{built.manifest.name} runs; watching {request.builder().root}")
+        while True:
+            if not _wait(changed, system):
+                output.step("the system ended; waiting for a change")
+                _wait(changed)
+                return
+            changed.clear()
+            now = _build(request)
+            if now is None:
+                output.step("still running as it was")
+            elif codec.dump(now.manifest) == codec.dump(built.manifest):
+                output.step("nothing that runs has changed")
+            else:
+                output.step(f"relaunching: {', '.join(_differs(built, now))}")
+                return
+
+
+def _wait(changed: threading.Event, system: host.HostRun | None = None) -> bool:
+    """Wait for a change; False when the system ended first."""
+    while not changed.wait(POLL / 1000):
+        if system is not None and system.process.poll() is not None:
+            return False
+    return True
+
+
+def _differs(old: Built, new: Built) -> list[str]:
+    """Names of the apps that are not what they were."""
+    before, after = old.manifest.apps, new.manifest.apps
+    return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n)) or ["the system"]
