@@ -1,11 +1,11 @@
 # The environment of the tools: Python packages at pinned versions, and the native parts. Sourced, POSIX sh.
 #
 #   . setup/environment.sh
-#   kos_environment ROOT [EXTRA…]     extras: test, server (as in pyproject.toml). Sets and exports KOS_PYTHON.
+#   kos_environment ROOT [EXTRA…]     extras: test, server (as in pyproject.toml)
 #
-# It changes only its own directory (ROOT/.venv, or one under ~/.cache/kos where ROOT is read-only) and asks before a
-# Debian package is installed. What is done already is known by a hash of what it was done from, so a second call takes
-# milliseconds.
+# It exports KOS_PYTHON, the Python to use, and KOS_ROOT, the tree to use: ROOT, or a copy below ~/.cache/kos where
+# ROOT is read-only. It writes only there, and asks before a Debian package is installed. What is done already is
+# known by a hash of what it was done from, so a second call takes milliseconds.
 
 _kos_say() { printf 'kos: %s\n' "$*" >&2; }
 
@@ -31,7 +31,7 @@ _kos_packages_hash() {
 }
 
 _kos_native_hash() {
-    find "$1/native" "$1/src/kos/abi" "$1/src/kos/build/native.py" -type f ! -name '*.pyc' ! -path '*/build/*' -print0 |
+    find "$1/native" "$1/src/kos/abi" "$1/src/kos/build/native.py" -type f ! -name '*.pyc' -print0 |
         sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-64
 }
 
@@ -45,7 +45,7 @@ _kos_packages_ready() {
 }
 
 _kos_native_ready() {
-    [ "$(cat "$KOS_VENV/.kos-native" 2>/dev/null)" = "$(_kos_native_hash "$1")" ]
+    [ -e "$1/src/kos/app/_native.abi3.so" ] && [ "$(cat "$KOS_VENV/.kos-native" 2>/dev/null)" = "$(_kos_native_hash "$1")" ]
 }
 
 _kos_make_venv() {
@@ -87,38 +87,49 @@ _kos_install_packages() { # ROOT EXTRA…
 _kos_build_native() {
     _kos_say "building the native parts"
     _kos_hash=$(_kos_native_hash "$1")
-    "$KOS_PYTHON" -m kos.build.native >&2 || _kos_fail "the native parts could not be built" "see what it printed above"
+    "$KOS_PYTHON" -m kos.build.native >/dev/null || _kos_fail "the native parts could not be built" "see what it printed above"
     echo "$_kos_hash" >"$KOS_VENV/.kos-native"
 }
 
-kos_environment() {
-    _kos_home=$1
+_kos_missing() { # ROOT EXTRA…
+    _kos_root=$1
     shift
-    if [ -w "$_kos_home" ]; then
-        KOS_VENV=$_kos_home/.venv
-    else
-        KOS_VENV=${XDG_CACHE_HOME:-$HOME/.cache}/kos/$(echo "$_kos_home" | sha256sum | cut -c 1-16)
+    for _kos_extra in "$@"; do
+        _kos_packages_ready "$_kos_root" "$_kos_extra" || echo "$_kos_extra"
+    done
+}
+
+# Where ROOT is read-only and nobody with the right to has set it up, a copy of the sources is.
+_kos_use_copy() {
+    _kos_copy=${XDG_CACHE_HOME:-$HOME/.cache}/kos/tree-$(echo "$KOS_ROOT" | sha256sum | cut -c 1-16)
+    mkdir -p "$_kos_copy" || _kos_fail "neither $KOS_ROOT nor $_kos_copy can be written" "set XDG_CACHE_HOME"
+    for _kos_part in pyproject.toml setup native src examples; do
+        cp -Rpu "$KOS_ROOT/$_kos_part" "$_kos_copy/"
+    done
+    KOS_ROOT=$_kos_copy
+    KOS_VENV=$KOS_ROOT/.venv
+}
+
+kos_environment() {
+    KOS_ROOT=$1
+    KOS_VENV=$KOS_ROOT/.venv
+    shift
+    for _kos_extra in "$@"; do
+        [ -f "$(_kos_lock_of "$KOS_ROOT" "$_kos_extra")" ] || _kos_fail "no such extra: $_kos_extra" "test, server"
+    done
+    if [ ! -w "$KOS_ROOT" ] &&
+        { [ -n "$(_kos_missing "$KOS_ROOT" base "$@")" ] || ! _kos_native_ready "$KOS_ROOT"; }; then
+        _kos_use_copy
     fi
     KOS_PYTHON=$KOS_VENV/bin/python
-    export KOS_VENV KOS_PYTHON
-
-    _kos_todo=
-    for _kos_extra in base "$@"; do
-        [ -f "$(_kos_lock_of "$_kos_home" "$_kos_extra")" ] || _kos_fail "no such extra: $_kos_extra" "test or server"
-        _kos_packages_ready "$_kos_home" "$_kos_extra" || _kos_todo="$_kos_todo $_kos_extra"
-    done
-    if [ -n "$_kos_todo" ] || ! _kos_native_ready "$_kos_home"; then
-        mkdir -p "$(dirname "$KOS_VENV")"
-        # One first start works, the others wait for it and then find everything done.
-        (
-            flock 9
-            _kos_todo=
-            for _kos_extra in base "$@"; do
-                _kos_packages_ready "$_kos_home" "$_kos_extra" || _kos_todo="$_kos_todo $_kos_extra"
-            done
-            # shellcheck disable=SC2086  # a list of extras
-            [ -z "$_kos_todo" ] || _kos_install_packages "$_kos_home" $_kos_todo
-            _kos_native_ready "$_kos_home" || _kos_build_native "$_kos_home"
-        ) 9>"$KOS_VENV.lock" || exit 1
-    fi
+    export KOS_ROOT KOS_PYTHON
+    [ -n "$(_kos_missing "$KOS_ROOT" base "$@")" ] || ! _kos_native_ready "$KOS_ROOT" || return 0
+    # One first start works, the others wait for it and then find everything done.
+    (
+        flock 9
+        _kos_todo=$(_kos_missing "$KOS_ROOT" base "$@")
+        # shellcheck disable=SC2086  # a list of extras
+        [ -z "$_kos_todo" ] || _kos_install_packages "$KOS_ROOT" $_kos_todo
+        _kos_native_ready "$KOS_ROOT" || _kos_build_native "$KOS_ROOT"
+    ) 9>"$KOS_VENV.lock" || exit 1
 }
