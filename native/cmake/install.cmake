@@ -1,8 +1,9 @@
 # The SDK tree: include/, lib/ (libraries and find_package(Kos)), share/ (toolchain and modules of the reference's style).
 include(CMakePackageConfigHelpers)
 
-install(TARGETS kos i2c_client EXPORT KosTargets ARCHIVE DESTINATION lib)
+install(TARGETS kos i2c_client protobuf_nanopb EXPORT KosTargets ARCHIVE DESTINATION lib)
 install(DIRECTORY include/ DESTINATION include FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY third_party/nanopb/ DESTINATION include/nanopb FILES_MATCHING PATTERN "*.h")
 install(EXPORT KosTargets NAMESPACE Kos:: DESTINATION lib/cmake/Kos)
 install(FILES cmake/KosConfig.cmake cmake/KosProtobuf.cmake DESTINATION lib/cmake/Kos)
 write_basic_package_version_file(
