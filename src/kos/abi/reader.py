@@ -33,7 +33,7 @@ class Reader:
         value = self.data.get(key, default)
         if not isinstance(value, str) or len(value) > limit:
             raise self.fail(key, f"text of at most {limit} characters")
-        return value
+        return clean(value)
 
     def pattern(self, key: str, pattern: re.Pattern[str], what: str) -> str:
         value = self.data.get(key)
@@ -90,3 +90,8 @@ class Reader:
 def is_number(value: Any) -> bool:
     """A finite JSON number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def clean(text: str) -> str:
+    """Text that every database takes: without NUL and without half of a surrogate pair."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

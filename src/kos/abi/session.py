@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kos.abi.errors import KosError
-from kos.abi.reader import NAME, SERIES, Reader, is_number
+from kos.abi.reader import NAME, SERIES, Reader, clean, is_number
 
 SESSION_VERSION = 1
 
@@ -246,7 +246,7 @@ class Console:
                 case [seconds, str(app), str(text)] if (
                     is_number(seconds) and len(app) <= NAME_MAX and len(text) <= LINE_MAX
                 ):
-                    lines.append((float(seconds), app, text))
+                    lines.append((float(seconds), clean(app), clean(text)))
                 case _:
                     raise KosError(f"console: a line must be [seconds, app, text], found {str(line)[:60]}")
         return cls(reader.name("boot"), tuple(lines), reader.integer("dropped", 0))

@@ -13,7 +13,7 @@ import time
 from sqlalchemy.orm import Session
 
 from kos.abi.errors import KosError
-from kos.abi.session import HEARTBEAT_MAX, HEARTBEAT_MIN, Desired
+from kos.abi.session import HEARTBEAT_MIN, Desired
 from kos.server.core.db.models import Device, Overlay, Release
 from kos.server.core.devices.identity import ACCEPTED
 from kos.server.settings import Settings
@@ -64,7 +64,8 @@ def desired_document(session: Session, device: Device, settings: Settings, token
             else None
         ),
         settings={key: value for key, value in device.settings.items() if key != "heartbeat"},
-        heartbeat=min(max(float(heartbeat), HEARTBEAT_MIN), HEARTBEAT_MAX),
+        # Never slower than the server takes for silence.
+        heartbeat=min(max(float(heartbeat), HEARTBEAT_MIN), settings.heartbeat),
         download=f"{settings.public_url.rstrip('/')}/artifacts/" if settings.public_url else "",
         token=tokens.issue(device.id),
     )

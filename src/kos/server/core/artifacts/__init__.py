@@ -1,0 +1,1 @@
+"""Blobs by SHA-256: stored once, verified when they come in, served with ranges."""

@@ -1,0 +1,1 @@
+"""Access control: who is asking, what they may do, and the record of what they did."""

@@ -1,0 +1,215 @@
+"""From the bus' stream into the database, exactly once: data and offset are written in one transaction.
+
+Only the process that holds the lease runs this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import Error as JetStreamError
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from kos.abi.errors import KosError
+from kos.abi.session import UP_CONSOLE, UP_EVENT, UP_REPORT, UP_TELEMETRY, Console, Event, Report, Telemetry
+from kos.server.core.bus.client import STREAM, Bus
+from kos.server.core.data.alarms import AlarmBook
+from kos.server.core.data.points import PointWriter, Row, corrected
+from kos.server.core.data.reports import apply_report, metric_points
+from kos.server.core.db.database import Database
+from kos.server.core.db.models import Device, DeviceEvent, IngestOffset, LogLine
+from kos.server.core.devices.identity import ACCEPTED
+from kos.server.core.live import Live
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000  # documents in one transaction
+WAIT = 1.0  # seconds without a document after which the consumer is checked
+CONSUMER_IDLE = 60.0  # seconds after which the bus forgets a consumer nobody asks
+PURGE_EVERY = 20_000  # documents in the database before the stream lets go of them
+RULES_EVERY = 5.0  # seconds between two readings of the alarm rules
+
+
+@dataclass
+class Batch:
+    """What one batch of documents comes to."""
+
+    reports: dict[str, tuple[Report, int]] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    lines: list[dict[str, object]] = field(default_factory=list)
+    events: list[dict[str, object]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One message of the stream, without the bus around it."""
+
+    sequence: int
+    device: str
+    kind: str
+    received: int  # ms
+    data: bytes
+
+
+class Ingest:
+    """One run of the ingest while we hold the lease."""
+
+    def __init__(self, database: Database, bus: Bus, live: Live, wake: asyncio.Event) -> None:
+        self.database = database
+        self.bus = bus
+        self.live = live
+        self.wake = wake  # set when something changed that the rollouts care about
+        self.points = PointWriter()
+        self.alarms = AlarmBook()
+        self.stored = 0
+        self.refused = 0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        purged = await asyncio.to_thread(self._offset)
+        rules_at = 0.0
+        clock = asyncio.get_running_loop().time
+        while True:
+            try:
+                consumer = await self._consumer()
+                while True:
+                    if clock() - rules_at > RULES_EVERY:
+                        await asyncio.to_thread(self._load_rules)
+                        rules_at = clock()
+                    try:
+                        messages = await consumer.fetch(BATCH, timeout=WAIT)
+                    except nats.errors.TimeoutError:
+                        await consumer.consumer_info()  # raises when the bus has lost it
+                        continue
+                    last = await self._take(messages)
+                    if last - purged >= PURGE_EVERY:
+                        await self.bus.client.jetstream().purge_stream(STREAM, seq=last + 1)
+                        purged = last
+            except (nats.errors.Error, JetStreamError, OSError) as error:
+                log.warning("ingest: %s; beginning anew", error or type(error).__name__)
+                await asyncio.sleep(0.5)
+
+    async def _consumer(self):  # type: ignore[no-untyped-def]
+        stream = self.bus.client.jetstream()
+        start = await asyncio.to_thread(self._offset) + 1
+        config = ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=start,
+            ack_policy=AckPolicy.NONE,
+            inactive_threshold=CONSUMER_IDLE,
+            mem_storage=True,
+            num_replicas=1,
+        )
+        info = await stream.add_consumer(STREAM, config)
+        return await stream.pull_subscribe_bind(consumer=info.name, stream=STREAM)
+
+    async def _take(self, messages: Sequence[Msg]) -> int:
+        documents = []
+        for message in messages:
+            _, _, device, _, kind = message.subject.split(".", 4)
+            meta = message.metadata
+            received = int(meta.timestamp.timestamp() * 1000)
+            documents.append(Document(meta.sequence.stream, device, kind, received, message.data))
+        changed = await asyncio.to_thread(self.store, documents)
+        for device, organisation in changed.items():
+            await self.live.tell(organisation, "device", device=device)
+        if changed:
+            self.wake.set()
+        return documents[-1].sequence
+
+    # --- in a thread --------------------------------------------------------------------------------------
+    def _offset(self) -> int:
+        with self.database.read() as session:
+            row = session.get(IngestOffset, STREAM)
+            return row.sequence if row else 0
+
+    def _load_rules(self) -> None:
+        with self.database.read() as session:
+            self.alarms.load(session)
+
+    def store(self, documents: Sequence[Document]) -> dict[str, int]:
+        """One transaction. Says which devices changed visibly, with their organisations."""
+        try:
+            with self.database.write() as session:
+                return self._store(session, documents)
+        except Exception:
+            self.points.forget()
+            raise
+
+    def _store(self, session: Session, documents: Sequence[Document]) -> dict[str, int]:
+        row = session.scalar(select(IngestOffset).where(IngestOffset.stream == STREAM).with_for_update())
+        if row is None:
+            row = IngestOffset(stream=STREAM, sequence=0)
+            session.add(row)
+        fresh = [one for one in documents if one.sequence > row.sequence]
+        if not fresh:
+            return {}
+        row.sequence = fresh[-1].sequence
+        known = self._devices(session, {one.device for one in fresh})
+        batch = Batch()
+        for one in fresh:
+            try:
+                # A device that was revoked meanwhile has nothing to say any more.
+                if one.device in known:
+                    self._sort(batch, one)
+            except KosError as error:
+                self.refused += 1
+                log.warning("device %s: %s", one.device, error)
+        changed = {}
+        for device, (report, received) in batch.reports.items():
+            if apply_report(known[device], report, received):
+                changed[device] = known[device].organisation_id
+        self.points.write(session, batch.rows)
+        if batch.lines:
+            session.execute(insert(LogLine), batch.lines)
+        if batch.events:
+            session.execute(insert(DeviceEvent), batch.events)
+        for device in self.alarms.take(session, batch.rows):
+            changed[device] = known[device].organisation_id
+        self.stored += len(fresh)
+        return changed
+
+    def _devices(self, session: Session, wanted: set[str]) -> dict[str, Device]:
+        chosen = select(Device).where(Device.id.in_(wanted), Device.status == ACCEPTED)
+        return {row.id: row for row in session.scalars(chosen)}
+
+    def _sort(self, batch: Batch, one: Document) -> None:
+        match one.kind:
+            case kind if kind == UP_REPORT:
+                report = Report.parse(one.data)
+                batch.rows += [(one.device, *point) for point in metric_points(report, one.received)]
+                batch.reports[one.device] = (report, one.received)
+            case kind if kind == UP_TELEMETRY:
+                document = Telemetry.parse(one.data)
+                batch.rows += [(one.device, *point) for point in corrected(document, one.received)]
+            case kind if kind == UP_CONSOLE:
+                console = Console.parse(one.data)
+                batch.lines += [
+                    {
+                        "device_id": one.device,
+                        "at": one.received,
+                        "boot": console.boot,
+                        "seconds": seconds,
+                        "app": app,
+                        "text": text,
+                    }
+                    for seconds, app, text in console.lines
+                ]
+            case kind if kind == UP_EVENT:
+                event = Event.parse(one.data)
+                batch.events.append(
+                    {
+                        "device_id": one.device,
+                        "at": one.received,
+                        "kind": event.kind,
+                        "app": event.app,
+                        "text": event.text,
+                    }
+                )

@@ -1,0 +1,128 @@
+"""Everything that a request or a background job needs, made once at start and passed by reference."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from sqlalchemy import select
+
+from kos.server.core.artifacts.store import BlobStore
+from kos.server.core.auth.limits import RateLimit
+from kos.server.core.bus.claims import Signer
+from kos.server.core.bus.client import Bus
+from kos.server.core.bus.config import Node
+from kos.server.core.bus.keys import BusKeys, load_or_create
+from kos.server.core.bus.process import BusProcess, free_port
+from kos.server.core.data.ingest import Ingest
+from kos.server.core.data.presence import Presence
+from kos.server.core.data.retention import retain
+from kos.server.core.db.database import Database
+from kos.server.core.db.models import Organisation, now
+from kos.server.core.devices.desired import DownloadTokens
+from kos.server.core.devices.login import DEFAULT_ORGANISATION, LoginDesk
+from kos.server.core.devices.sessions import Sessions
+from kos.server.core.live import Live
+from kos.server.core.worker import Worker
+from kos.server.fleet.engine import RolloutEngine
+from kos.server.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Services:
+    """The running parts of one server process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database(settings.database_url)
+        self.blobs = BlobStore(settings.blobs)
+        self.keys: BusKeys = load_or_create(settings.keys)
+        self.tokens = DownloadTokens(_secret(settings.keys / "download.key"))
+        self.studio_csrf = secrets.token_hex(32)
+        self.claim_limit = RateLimit(burst=10, per_minute=10)
+        self.login_limit = RateLimit(burst=10, per_minute=20)
+        self.process: BusProcess | None = None
+        self.bus = Bus(
+            settings.bus_url.split(",") if settings.bus_url else [], self.keys, settings.bus_replicas
+        )
+        self.live = Live(self.bus)
+        desk = LoginDesk(settings, self.database, Signer(self.keys.account))
+        self.sessions = Sessions(settings, self.database, self.bus, desk, self.tokens, self.live)
+        self.wake = asyncio.Event()
+        self.ingest = Ingest(self.database, self.bus, self.live, self.wake)
+        self.presence = Presence(settings, self.database, self.bus, self.live)
+        self.rollouts = RolloutEngine(settings, self.database, self.sessions, self.live, self.wake)
+        self.worker = Worker(
+            self.database,
+            self.bus.process_id,
+            (
+                self.ingest.run,
+                self.presence.run,
+                self.rollouts.run,
+                lambda: retain(settings, self.database),
+            ),
+        )
+
+    def prepare(self) -> None:
+        """Database ready for work. Blocking."""
+        self.database.migrate()
+        with self.database.write() as session:
+            if session.scalar(select(Organisation).limit(1)) is None:
+                session.add(Organisation(slug=DEFAULT_ORGANISATION, name="Default", created_at=now()))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Services]:
+        """Everything started, and ended in the opposite order."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self.database.close)
+            bus_ready = asyncio.create_task(self._start_bus(stack))
+            await asyncio.to_thread(self.prepare)
+            await bus_ready
+            await self.bus.connect()
+            stack.push_async_callback(self.bus.close)
+            await self.sessions.start()
+            stack.push_async_callback(self.sessions.stop)
+            await self.bus.ensure_stream()
+            if self.settings.workers:
+                self.worker.start()
+                stack.push_async_callback(self.worker.stop)
+            yield self
+
+    async def _start_bus(self, stack: contextlib.AsyncExitStack) -> None:
+        settings = self.settings
+        if settings.bus_url:
+            return
+        node = Node(
+            name=settings.product,
+            host=settings.bus_host,
+            port=settings.bus_port or free_port(settings.bus_host),
+            store=settings.data / "bus",
+            mqtt_port=settings.mqtt_port or free_port(settings.bus_host),
+            sync=settings.bus_sync,
+        )
+        self.process = BusProcess(node, self.keys, settings.data / "run")
+        stack.push_async_callback(self.process.stop)
+        await self.process.start()
+        reachable = "127.0.0.1" if node.host == "0.0.0.0" else node.host
+        self.bus.urls[:] = [f"nats://{reachable}:{node.port}"]
+
+
+def _secret(path: Path) -> bytes:
+    """A random secret that all processes of the installation share."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.touch(0o600)
+    draft.write_bytes(secrets.token_bytes(32))
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # made before: that one counts
+    finally:
+        draft.unlink()
+    return path.read_bytes()

@@ -1,0 +1,1 @@
+"""Fleet: rollouts over many devices."""

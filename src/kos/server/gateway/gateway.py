@@ -1,0 +1,135 @@
+"""The gateway itself: namespace, WireGuard, peers, services. It must run in a process of its own.
+
+As root its UDP socket is the host's; as an ordinary user the process first makes itself a user namespace
+(`enter_user_namespace`) and a relay carries the packets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from kos.network import nft
+from kos.network.engine import Engine, start_wireguard
+from kos.network.namespaces import in_namespace, new_network_namespace, own_network_namespace
+from kos.network.rtnl import Rtnl
+from kos.network.sysctl import NO_IPV6, set_sysctl
+from kos.network.udp_relay import INSIDE_PORT, UdpRelay
+from kos.network.wireguard import Change, Endpoint, Peer, batches
+from kos.server.gateway import rules
+from kos.server.gateway.names import NameServer
+from kos.server.gateway.registry import DevicePeer, check_peers, difference
+from kos.server.gateway.relay import Relay
+from kos.server.gateway.settings import GatewaySettings
+
+PEERS_PER_CHANGE = 500
+
+
+@dataclass(frozen=True)
+class PeerReport:
+    """What the gateway knows of a device."""
+
+    device: str
+    endpoint: Endpoint | None
+    last_handshake: float  # seconds since 1970; 0.0 is never
+    rx_bytes: int
+    tx_bytes: int
+
+
+class Gateway:
+    """A running gateway."""
+
+    def __init__(self, settings: GatewaySettings, private_key: bytes, *, rootless: bool) -> None:
+        """Start WireGuard; `open_services` and `set_peers` do the rest.
+
+        Args:
+            settings: see `GatewaySettings`.
+            private_key: 32 bytes of X25519.
+            rootless: whether this process is root in its own user namespace only.
+        """
+        self.settings = settings
+        self._peers: dict[bytes, DevicePeer] = {}
+        self._udp: UdpRelay | None = None
+        self.namespace = new_network_namespace()
+        # Where packets of the full size vanish on the way, TCP finds out by itself (RFC 4821).
+        set_sysctl(self.namespace, {**NO_IPV6, "ipv4/ip_forward": "0", "ipv4/tcp_mtu_probing": "1"})
+        nft.load(rules.render(settings), self.namespace)
+        port = settings.listen_port
+        if rootless:
+            self._outside = new_network_namespace()
+            loopback = in_namespace(self._outside, Rtnl)
+            loopback.set("lo", up=True)
+            loopback.close()
+            self._udp = UdpRelay(self._outside, settings.listen_port)
+            port = INSIDE_PORT
+        else:
+            self._outside = own_network_namespace()
+        self.engine: Engine = start_wireguard(self._outside, self.namespace, rules.INTERFACE, settings.mtu)
+        self.engine.apply(Change(private_key=private_key, listen_port=port))
+        rtnl = in_namespace(self.namespace, Rtnl)
+        rtnl.set("lo", up=True)
+        rtnl.add_address(rules.INTERFACE, settings.address)
+        rtnl.close()
+        self.relay = Relay(self.namespace, str(settings.address.ip))
+        self._names = NameServer(settings)
+
+    @property
+    def listen_port(self) -> int:
+        """The UDP port that devices send to."""
+        return self._udp.listen_port if self._udp else self.engine.status().listen_port
+
+    async def open_services(self) -> None:
+        """Offer what the settings list, and the resolver."""
+        for service in self.settings.services:
+            await self.relay.listen(service)
+        await self._names.listen(self.namespace)
+
+    def set_peers(self, wanted: Iterable[DevicePeer]) -> tuple[int, int]:
+        """Make these the devices that may connect; those that stay are not disturbed.
+
+        Returns:
+            How many were added or changed, and how many were removed.
+
+        Raises:
+            KosError: the list contradicts itself; nothing was changed.
+        """
+        network: IPv4Network = self.settings.address.network
+        new = check_peers(wanted, network, f"{self.settings.address.ip}/32")
+        changed, removed = difference(self._peers, new)
+        # Removals first: an address may go from one device to another.
+        if removed:
+            self.engine.apply(Change(remove=tuple(removed)))
+        peers = (Peer(peer.public_key, None, peer.addresses) for peer in changed)
+        for batch in batches(peers, PEERS_PER_CHANGE):
+            self.engine.apply(Change(peers=batch))
+        self._peers = new
+        return len(changed), len(removed)
+
+    def reports(self) -> list[PeerReport]:
+        """Every device that may connect, in the order of their names."""
+        found = []
+        for status in self.engine.status().peers:
+            peer = self._peers.get(status.public_key)
+            if peer is not None:
+                endpoint = status.endpoint
+                if self._udp and endpoint:
+                    endpoint = self._udp.outside_endpoint(endpoint)
+                found.append(
+                    PeerReport(peer.device, endpoint, status.last_handshake, status.rx_bytes, status.tx_bytes)
+                )
+        return sorted(found, key=lambda report: report.device)
+
+    def counters(self) -> dict[str, nft.Counter]:
+        """What was accepted and refused, over all devices."""
+        return nft.counters(rules.TABLE, self.namespace)
+
+    async def close(self) -> None:
+        await self.relay.close()
+        self._names.close()
+        self.engine.stop()
+        if self._udp:
+            self._udp.close()
+        os.close(self._outside)
+        os.close(self.namespace)

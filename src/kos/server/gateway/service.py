@@ -1,0 +1,135 @@
+"""The gateway as a program: start it, follow the list of devices, report, stop on a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from watchfiles import awatch
+
+from kos.abi.errors import KosError
+from kos.network.namespaces import enter_user_namespace
+from kos.network.wireguard import KEY_SIZE, encode_key
+from kos.server.gateway.gateway import Gateway
+from kos.server.gateway.registry import FilePeers
+from kos.server.gateway.settings import GatewaySettings
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def load_or_make_key(path: Path) -> bytes:
+    """The gateway's private key; made, mode 0600, where there is none.
+
+    Raises:
+        KosError: a file that others can read or that is no key.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(X25519PrivateKey.generate().private_bytes_raw())
+    if path.stat().st_mode & 0o077:
+        raise KosError("the gateway's private key is readable by others", where=str(path), hint="chmod 600")
+    key = path.read_bytes()
+    if len(key) != KEY_SIZE:
+        raise KosError(f"the gateway's private key must be {KEY_SIZE} bytes", where=str(path))
+    return key
+
+
+def public_key(private_key: bytes) -> str:
+    """Base64 of the public key that devices need."""
+    return encode_key(X25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw())
+
+
+def run_gateway(settings: GatewaySettings, key: Path, devices: Path, report: Report) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Args:
+        settings: see `GatewaySettings`.
+        key: file of the private key.
+        devices: the list of devices (`FilePeers`); a change takes effect at once.
+        report: told what happens: {"event": "ready" | "devices" | "refused" | "status", …}.
+
+    Raises:
+        KosError: it cannot start.
+    """
+    private_key = load_or_make_key(key)
+    source = FilePeers(devices.absolute())
+    peers = source.peers() if devices.exists() else []
+    rootless = os.geteuid() != 0
+    if rootless:
+        enter_user_namespace()
+    gateway = Gateway(settings, private_key, rootless=rootless)
+    gateway.set_peers(peers)
+    asyncio.run(_serve(gateway, source, report, public_key(private_key)))
+
+
+async def _serve(gateway: Gateway, source: FilePeers, report: Report, key: str) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, lambda: report(status(gateway)))
+    await gateway.open_services()
+    following = loop.create_task(_follow(gateway, source, report, stop))
+    report(
+        {
+            "event": "ready",
+            "public_key": key,
+            "port": gateway.listen_port,
+            "address": str(gateway.settings.address),
+            "services": {service.name: service.port for service in gateway.settings.services},
+        }
+    )
+    await stop.wait()
+    with contextlib.suppress(asyncio.CancelledError):
+        following.cancel()
+        await following
+    await gateway.close()
+
+
+async def _follow(gateway: Gateway, source: FilePeers, report: Report, stop: asyncio.Event) -> None:
+    """Take each new list of devices; a wrong one changes nothing and is reported."""
+
+    def ours(_change: object, path: str) -> bool:
+        return path == str(source.path)
+
+    async for _ in awatch(source.path.parent, watch_filter=ours, stop_event=stop, step=50, debounce=200):
+        started = time.perf_counter()
+        try:
+            changed, removed = gateway.set_peers(source.peers())
+        except KosError as error:
+            report({"event": "refused", "error": str(error)})
+            continue
+        seconds = time.perf_counter() - started
+        report({"event": "devices", "changed": changed, "removed": removed, "seconds": round(seconds, 4)})
+
+
+def status(gateway: Gateway) -> dict[str, Any]:
+    """The state as plain data."""
+    return {
+        "event": "status",
+        "devices": [
+            {
+                "device": each.device,
+                "endpoint": str(each.endpoint or ""),
+                "last_handshake": each.last_handshake,
+                "rx_bytes": each.rx_bytes,
+                "tx_bytes": each.tx_bytes,
+            }
+            for each in gateway.reports()
+        ],
+        "counters": {name: counter.packets for name, counter in gateway.counters().items()},
+        "connections": {
+            "open": gateway.relay.open_connections,
+            "carried": gateway.relay.carried,
+            "failed": gateway.relay.failed,
+        },
+    }

@@ -1,0 +1,1 @@
+"""The pages: rendered here, kept fresh by notices, changed only through the API."""

@@ -1,0 +1,111 @@
+// Every page: forms and buttons that speak to the API, notices from the server, messages to the reader.
+"use strict";
+
+const kos = {
+  csrf: document.querySelector("meta[name=csrf]").content,
+
+  toast(text, bad) {
+    const box = document.createElement("div");
+    box.className = bad ? "toast bad" : "toast";
+    box.textContent = text;
+    document.getElementById("toasts").append(box);
+    setTimeout(() => box.remove(), bad ? 9000 : 4000);
+  },
+
+  // Call the API; an answer that is a problem becomes an Error with its detail and hint.
+  async call(method, path, body, type) {
+    const headers = { "x-csrf-token": kos.csrf, accept: "application/json" };
+    if (body !== undefined) headers["content-type"] = type || "application/json";
+    const payload = body === undefined || type ? body : JSON.stringify(body);
+    const answer = await fetch(path, { method, headers, body: payload });
+    const text = await answer.text();
+    const data = text ? JSON.parse(text) : null;
+    if (!answer.ok) {
+      const error = new Error([data?.detail || data?.title || answer.statusText, data?.hint].filter(Boolean).join(": "));
+      error.problem = data;
+      throw error;
+    }
+    return data;
+  },
+
+  // Names and values of a form as JSON. data-type says what a field is.
+  values(form) {
+    const result = {};
+    for (const field of form.elements) {
+      if (!field.name || field.disabled) continue;
+      let value = field.value;
+      switch (field.dataset.type) {
+        case "number": value = value === "" ? null : Number(value); break;
+        case "words": value = value.split(/[\s,]+/).filter(Boolean); break;
+        case "flag": value = field.checked; break;
+        case "json": value = value.trim() ? JSON.parse(value) : {}; break;
+      }
+      if (field.dataset.optional !== undefined && (value === "" || value === null)) continue;
+      const path = field.name.split(".");
+      let place = result;
+      for (const key of path.slice(0, -1)) place = place[key] ??= {};
+      place[path.at(-1)] = value;
+    }
+    return result;
+  },
+
+  async act(element, body) {
+    if (element.dataset.confirm && !window.confirm(element.dataset.confirm)) return;
+    const [method, path] = element.dataset.api.split(" ");
+    try {
+      const answer = await kos.call(method, path, body);
+      if (element.dataset.show) {
+        const box = document.querySelector(element.dataset.show);
+        box.textContent = typeof answer === "string" ? answer : Object.entries(answer).map(([key, value]) => `${key}: ${value}`).join("\n");
+        box.hidden = false;
+      } else if (element.dataset.then) {
+        window.location = element.dataset.then.replace(/\{(\w+)\}/g, (_, key) => encodeURIComponent(answer[key]));
+      } else if (element.dataset.done) {
+        kos.toast(element.dataset.done);
+      } else {
+        document.body.dispatchEvent(new CustomEvent("live-device"));
+        document.body.dispatchEvent(new CustomEvent("live-rollout"));
+        if (element.dataset.reload !== undefined) window.location.reload();
+      }
+    } catch (error) {
+      element.dispatchEvent(new CustomEvent("refused", { detail: error.problem, bubbles: true }));
+      kos.toast(error.message, true);
+    }
+  },
+};
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.dataset.api) return;
+  event.preventDefault();
+  try { kos.act(form, kos.values(form)); } catch (error) { kos.toast(error.message, true); }
+});
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-api]");
+  if (button) kos.act(button);
+});
+
+// A file goes up as it is: no form around it, so that its size is known and its bytes are counted.
+document.addEventListener("change", async (event) => {
+  const field = event.target;
+  if (!field.dataset.upload || !field.files.length) return;
+  kos.toast(`Uploading ${field.files[0].name}…`);
+  try {
+    const answer = await kos.call("POST", field.dataset.upload, field.files[0], "application/zip");
+    window.location = `/releases/${answer.id}`;
+  } catch (error) { kos.toast(error.message, true); }
+  field.value = "";
+});
+
+if (document.body.dataset.live) {
+  const source = new EventSource(document.body.dataset.live);
+  for (const topic of ["device", "rollout"]) {
+    source.addEventListener(topic, (event) => {
+      const notice = JSON.parse(event.data);
+      const here = document.querySelector("[data-device]");
+      if (topic === "device" && here && notice.device && notice.device !== here.dataset.device) return;
+      document.body.dispatchEvent(new CustomEvent(`live-${topic}`, { detail: notice }));
+    });
+  }
+}
