@@ -39,7 +39,7 @@ def device_path(bus: str) -> str:
     Raises:
         KosError: the name does not end in a number.
     """
-    match = re.fullmatch(r"[a-z_]*?(\d{1,3})", bus)
+    match = re.fullmatch(r"[a-z0-9_]*[a-z_](\d{1,3})", bus)
     if not match:
         raise KosError(f"bus {bus!r} has no number", hint="name it as the board does, such as i2c2")
     return f"/dev/i2c-{int(match[1])}"
