@@ -27,9 +27,10 @@ MAY_IMPORT = {
     "build": {"manifest", "assurance", "systems", "platforms", "keys", "device"},
     "server": {"manifest", "assurance", "systems", "platforms", "keys", "build", "network"},
     "app": {"manifest"},
-    "device": {"manifest", "app", "keys"},
-    "services": {"manifest", "app", "device"},
+    "device": {"manifest", "app", "keys", "network"},
+    "services": {"manifest", "app", "device", "network"},
     "tool": {
+        "network",
         "manifest",
         "assurance",
         "systems",

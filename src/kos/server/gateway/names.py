@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, cast
 
 from kos.abi.errors import KosError
 from kos.network import dns
@@ -42,8 +42,7 @@ class NameServer(asyncio.DatagramProtocol):
         await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=sock)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         answer = self.answer(data)

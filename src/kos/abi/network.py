@@ -1,0 +1,31 @@
+"""What the keeper of the network and the services ethernet and tunnel say to each other.
+
+A SEQPACKET connection, descriptor `KOS_NETWORK` of the service. The service sends one JSON object
+(`{"op": …}`) and reads one (`{"ok": true, …}` or `{"ok": false, "error": …}`); descriptors travel with the
+answer. A packet with `"event"` may come at any time between answers. Each role knows its own operations only:
+
+- `ethernet`: `links` → who the interfaces are and what the host says about names; `open {interface}` → the
+  descriptors of a packet socket for DHCP on it and of a UDP socket for names; `configure {interface, up,
+  addresses, gateway, mtu}`; event `link` when an interface changed.
+- `tunnel`: `peer {public_key, endpoint, keep_alive}`; `status` → the peer, the counters and the address of
+  each app, what provisioning said; `rekey` → read the private key again.
+
+Plain Python: no I/O.
+"""
+
+PACKET_MAX = 1 << 16  # bytes
+DESCRIPTORS_MAX = 4  # with one answer
+ENVIRON = "KOS_NETWORK"
+
+OP_LINKS = "links"
+OP_OPEN = "open"
+OP_CONFIGURE = "configure"
+OP_PEER = "peer"
+OP_STATUS = "status"
+OP_REKEY = "rekey"
+EVENT_LINK = "link"
+
+# In the key partition, beside the keys: what provisioning says about the tunnel.
+PROVISIONED_FILE = "tunnel.json"
+PROVISIONED_MAX = 4096  # bytes of that file
+TUNNEL_KEY_FILE = "tunnel.key"

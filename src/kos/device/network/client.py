@@ -1,0 +1,140 @@
+"""The supervisor's side of the network: start the keeper, fetch what an app gets. The supervisor's thread
+waits for each answer; the keeper gives them within milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kos.abi import network as wire
+from kos.abi.errors import KosError
+from kos.device.network.keeper import CONTROL_FD
+from kos.device.network.plan import NetworkPlan
+from kos.network.namespaces import CLONE_NEWNET, CLONE_NEWUSER, set_namespace
+
+START_TIMEOUT = 30.0  # seconds; WireGuard's kernel module is loaded within it on a small board
+ANSWER_TIMEOUT = 5.0
+
+
+class Join:
+    """How a process enters an app's network: call it between fork and exec. Close it afterwards.
+
+    Attributes:
+        user: whether it also enters the keeper's user namespace, as the process of an ordinary user must.
+    """
+
+    def __init__(self, network: int, user: int | None) -> None:
+        self._network = network
+        self._user = user
+        self.user = user is not None
+
+    def __call__(self) -> None:
+        if self._user is not None:
+            set_namespace(self._user, CLONE_NEWUSER)
+        set_namespace(self._network, CLONE_NEWNET)
+
+    def close(self) -> None:
+        os.close(self._network)
+        if self._user is not None:
+            os.close(self._user)
+
+
+class NetworkClient:
+    """The keeper of one system.
+
+    Attributes:
+        plan: what it built.
+        process: the keeper; its end takes every app's network with it.
+    """
+
+    def __init__(self, plan: NetworkPlan, keys: Path, *, owned: bool, prefix: Sequence[str] = ()) -> None:
+        """Start the keeper and wait until the plan is built.
+
+        Args:
+            plan: what to build.
+            keys: the folder of the key partition.
+            owned: whether the machine's interfaces are ours, as on a device and not on the `host` platform.
+            prefix: a command that runs the keeper with fewer rights than ours.
+
+        Raises:
+            KosError: it could not be built; the message says why.
+        """
+        self.plan = plan
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control = ours
+
+        def only_descriptor() -> None:
+            os.dup2(theirs.fileno(), CONTROL_FD, inheritable=True)
+
+        with theirs:
+            self.process = subprocess.Popen(
+                [*prefix, sys.executable, "-m", "kos.device.network.keeper"],
+                preexec_fn=only_descriptor,
+                close_fds=True,
+                pass_fds=[CONTROL_FD],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._control.settimeout(START_TIMEOUT)
+        try:
+            self._ask({"plan": plan.to_json(), "keys": str(keys), "owned": owned})
+        except KosError:
+            self.close()
+            raise
+        self._control.settimeout(ANSWER_TIMEOUT)
+
+    def join(self, app: str) -> Join | None:
+        """How that app's process enters its network; None for an app that has none."""
+        if self.plan.app(app) is None:
+            return None
+        _answer, descriptors = self._ask({"op": "namespace", "app": app})
+        return Join(descriptors[0], descriptors[1] if len(descriptors) > 1 else None)
+
+    def attach(self, app: str) -> socket.socket | None:
+        """A new connection to the keeper for ethernet or tunnel; None for any other app."""
+        if app not in self.plan.roles:
+            return None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            self._ask({"op": "attach", "app": app}, [ours.fileno()])
+        return theirs
+
+    def counters(self) -> dict[str, dict[str, list[int]]]:
+        """App → reason (`kos.device.network.rules.REASONS`) → packets and bytes."""
+        counters: dict[str, dict[str, list[int]]] = self._ask({"op": "counters"})[0]["counters"]
+        return counters
+
+    def close(self) -> None:
+        """End the keeper and with it the network."""
+        self._control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(ANSWER_TIMEOUT)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def _ask(
+        self, request: dict[str, Any], descriptors: list[int] | None = None
+    ) -> tuple[dict[str, Any], list[int]]:
+        try:
+            socket.send_fds(self._control, [json.dumps(request).encode()], descriptors or [])
+            packet, given, _, _ = socket.recv_fds(self._control, wire.PACKET_MAX, wire.DESCRIPTORS_MAX)
+        except OSError as error:
+            raise KosError(f"the keeper of the network does not answer: {error}") from None
+        if not packet:
+            raise KosError("the keeper of the network has ended")
+        answer = json.loads(packet)
+        if not answer["ok"]:
+            raise KosError(f"the network: {answer['error']}")
+        for descriptor in given:
+            os.set_inheritable(descriptor, False)
+        return answer, given

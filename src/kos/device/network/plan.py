@@ -1,0 +1,110 @@
+"""The network of one system as plain data: what the keeper builds. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
+
+from kos.abi.services import PORT_ETHERNET
+from kos.manifest.model import Manifest
+from kos.manifest.resources import Network
+from kos.manifest.tunnel_ips import (
+    TunnelSettings,
+    allow_lists,
+    check_tunnel_ips,
+    connected_apps,
+    parse_settings,
+    tunnel_app,
+    tunnel_ips,
+)
+
+
+@dataclass(frozen=True)
+class AppPlan:
+    """The network of one app. `allow` None is everything that the tunnel reaches."""
+
+    name: str
+    address: str
+    gateway: str
+    allow: tuple[tuple[str, str, int], ...] | None = None
+
+    @property
+    def interface(self) -> IPv4Interface:
+        return IPv4Interface(self.address)
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """Who has a network and which.
+
+    Attributes:
+        apps: those connected to `kos_internet_protocol`, in the order of their names.
+        roles: app → "ethernet" or "tunnel", for the apps that speak to the keeper.
+        mtu: bytes of a packet in the tunnel.
+        allowed_ips: what the tunnel reaches.
+        dns: the only resolver that apps may ask; "" is none.
+    """
+
+    apps: tuple[AppPlan, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
+    mtu: int = 1420
+    allowed_ips: tuple[str, ...] = ("0.0.0.0/0",)
+    dns: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> NetworkPlan:
+        apps = tuple(
+            AppPlan(
+                app["name"],
+                app["address"],
+                app["gateway"],
+                None if app["allow"] is None else tuple((p, n, q) for p, n, q in app["allow"]),
+            )
+            for app in value["apps"]
+        )
+        allowed = tuple(value["allowed_ips"])
+        return cls(apps, dict(value["roles"]), value["mtu"], allowed, value["dns"])
+
+    def app(self, name: str) -> AppPlan | None:
+        return next((app for app in self.apps if app.name == name), None)
+
+
+def plan_network(manifest: Manifest) -> NetworkPlan | None:
+    """What the manifest grants; None when nobody gets a network.
+
+    Raises:
+        ManifestError: an app without an address, or settings that cannot be.
+    """
+    check_tunnel_ips(manifest)
+    tunnel = tunnel_app(manifest)
+    settings = parse_settings(tunnel.config.get("tunnel_settings", {})) if tunnel else TunnelSettings()
+    roles = {tunnel.name: "tunnel"} if tunnel else {}
+    for app, port, access in manifest.grants():
+        if port.name == PORT_ETHERNET and access.role == "server" and app.resources_of(Network):
+            roles[app.name] = "ethernet"
+    if not roles:
+        return None
+    addresses, allow = tunnel_ips(manifest), allow_lists(manifest)
+    dns: IPv4Address | None = settings.dns
+    return NetworkPlan(
+        apps=tuple(
+            AppPlan(
+                app.name,
+                str(addresses[app.name].address),
+                str(addresses[app.name].gateway),
+                tuple((rule.protocol, str(rule.network), rule.port) for rule in allow[app.name])
+                if app.name in allow
+                else None,
+            )
+            for app in connected_apps(manifest)
+        ),
+        roles=roles,
+        mtu=settings.mtu,
+        allowed_ips=tuple(str(network) for network in settings.allowed_ips),
+        dns=str(dns) if dns else "",
+    )

@@ -1,0 +1,93 @@
+"""The rules of the hub, the namespace between the apps and the tunnel, as nftables text. Pure.
+
+Everything is refused unless a rule below says otherwise, and everything refused is counted for the app that
+tried it. Counters are named REASON_APP; `REASONS` says what each reason means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kos.device.network.plan import AppPlan, NetworkPlan
+
+TABLE = "kos"
+TUNNEL = "wg0"  # name of the tunnel's interface in the hub
+REASONS = {
+    "sent": "packets that went into the tunnel",
+    "received": "packets that came out of the tunnel",
+    "spoofed": "refused: not from the app's own address",
+    "neighbour": "refused: to another app or to the hub itself",
+    "dns": "refused: to a resolver other than the tunnel's",
+    "destination": "refused: not on the app's allow list, or not behind the tunnel",
+    "unasked": "refused: from the tunnel, and no answer to anything the app sent",
+}
+_REJECT = "reject with icmpx type admin-prohibited"
+
+
+def link_of(index: int) -> str:
+    """Name, in the hub, of the link to the app with that place in the plan."""
+    return f"app{index}"
+
+
+def counter(reason: str, app: str) -> str:
+    return f"{reason}_{app}"
+
+
+def render(plan: NetworkPlan) -> str:
+    """The whole ruleset."""
+    lines = [f"table inet {TABLE} {{"]
+    for app in plan.apps:
+        lines += [f"  counter {counter(reason, app.name)} {{ }}" for reason in REASONS]
+    lines.append("  counter refused_other { }")
+    for app in plan.apps:
+        lines += [f"  chain from_{app.name} {{", *_from_app(plan, app), "  }"]
+        lines += [f"  chain to_{app.name} {{", *_to_app(app), "  }"]
+        lines += [f"  chain hub_{app.name} {{", *_to_hub(app), "  }"]
+    lines += ["  chain forward {", "    type filter hook forward priority filter; policy drop;"]
+    lines += [f'    iifname "{link_of(i)}" jump from_{app.name}' for i, app in enumerate(plan.apps)]
+    lines += [f'    oifname "{link_of(i)}" jump to_{app.name}' for i, app in enumerate(plan.apps)]
+    lines += ["    counter name refused_other drop", "  }"]
+    lines += ["  chain input {", "    type filter hook input priority filter; policy drop;"]
+    lines += [f'    iifname "{link_of(i)}" jump hub_{app.name}' for i, app in enumerate(plan.apps)]
+    lines += ["    counter name refused_other drop", "  }", "}", ""]
+    return "\n".join(lines)
+
+
+def _own_address(app: AppPlan) -> str:
+    return f"    ip saddr != {app.interface.ip} counter name {counter('spoofed', app.name)} drop"
+
+
+def _from_app(plan: NetworkPlan, app: AppPlan) -> Iterator[str]:
+    yield "    meta nfproto != ipv4 counter name " + counter("spoofed", app.name) + " drop"
+    yield _own_address(app)
+    yield f'    oifname != "{TUNNEL}" counter name {counter("neighbour", app.name)} {_REJECT}'
+    if plan.dns:
+        for protocol in ("udp", "tcp"):
+            yield (
+                f"    {protocol} dport 53 ip daddr != {plan.dns} "
+                f"counter name {counter('dns', app.name)} {_REJECT}"
+            )
+    sent = f"counter name {counter('sent', app.name)} accept"
+    if app.allow is None:
+        yield f"    {sent}"
+        return
+    if plan.dns:
+        yield f"    ip daddr {plan.dns} udp dport 53 {sent}"
+        yield f"    ip daddr {plan.dns} tcp dport 53 {sent}"
+    for protocol, network, port in app.allow:
+        match = {"any": "", "icmp": " ip protocol icmp"}.get(protocol, f" {protocol} dport {port}")
+        if protocol in ("tcp", "udp") and port == 0:
+            match = f" meta l4proto {protocol}"
+        yield f"    ip daddr {network}{match} {sent}"
+    yield f"    counter name {counter('destination', app.name)} {_REJECT}"
+
+
+def _to_app(app: AppPlan) -> Iterator[str]:
+    received = f"counter name {counter('received', app.name)} accept"
+    yield f'    iifname "{TUNNEL}" ip daddr {app.interface.ip} ct state established,related {received}'
+    yield f"    counter name {counter('unasked', app.name)} drop"
+
+
+def _to_hub(app: AppPlan) -> Iterator[str]:
+    yield _own_address(app)
+    yield f"    counter name {counter('neighbour', app.name)} {_REJECT}"

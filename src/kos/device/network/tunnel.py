@@ -1,0 +1,174 @@
+"""The tunnel's interface in the hub: key, peer, state. Part of the keeper.
+
+The private key goes from the key partition straight into WireGuard: neither the tunnel service nor any other
+app ever sees it, and no answer carries it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from ipaddress import IPv4Network, ip_network
+from pathlib import Path
+from typing import Any
+
+from kos.abi import network as wire
+from kos.abi.errors import KosError
+from kos.device.network import rules
+from kos.device.network.hub import Hub
+from kos.network.engine import Engine, start_wireguard
+from kos.network.namespaces import in_namespace, new_network_namespace, own_network_namespace
+from kos.network.rtnl import Rtnl
+from kos.network.udp_relay import INSIDE_PORT, UdpRelay
+from kos.network.wireguard import (
+    KEEPALIVE_MAX,
+    KEY_SIZE,
+    Change,
+    Peer,
+    decode_key,
+    encode_key,
+    parse_endpoint,
+)
+
+
+def read_private_key(folder: Path) -> bytes:
+    """The tunnel's private key from the key partition.
+
+    Raises:
+        KosError: none there, readable by others, or not 32 bytes.
+    """
+    path = folder / wire.TUNNEL_KEY_FILE
+    try:
+        if path.stat().st_mode & 0o077:
+            raise KosError(
+                "the tunnel's private key is readable by others", where=str(path), hint="chmod 600"
+            )
+        with path.open("rb") as file:
+            key = file.read(KEY_SIZE + 1)
+    except OSError as error:
+        raise KosError(f"the tunnel has no private key: {error.strerror}", where=str(path)) from None
+    if len(key) != KEY_SIZE:
+        raise KosError(f"the tunnel's private key must be {KEY_SIZE} bytes", where=str(path))
+    return key
+
+
+def read_provisioned(folder: Path) -> dict[str, str]:
+    """What provisioning said about the tunnel: `peer_endpoint`, `peer_public_key`, `network`; {} when
+    nothing.
+
+    Raises:
+        KosError: a file that is too long or not what it must be.
+    """
+    path = folder / wire.PROVISIONED_FILE
+    if not path.is_file():
+        return {}
+    with path.open("rb") as file:
+        raw = file.read(wire.PROVISIONED_MAX + 1)
+    if len(raw) > wire.PROVISIONED_MAX:
+        raise KosError(f"over {wire.PROVISIONED_MAX} bytes", where=str(path))
+    try:
+        value = json.loads(raw)
+        known = {"peer_endpoint", "peer_public_key", "network"}
+        if not isinstance(value, dict) or not set(value) <= known:
+            raise ValueError
+        if not all(isinstance(text, str) for text in value.values()):
+            raise ValueError
+        ip_network(value.get("network", "0.0.0.0/0"))
+    except ValueError:
+        raise KosError(
+            "expected an object with peer_endpoint, peer_public_key, network", where=str(path)
+        ) from None
+    return value
+
+
+class Tunnel:
+    """One WireGuard interface with one peer."""
+
+    def __init__(self, hub: Hub, keys: Path, *, rootless: bool) -> None:
+        """Start WireGuard; without a private key it comes up and stays silent until `rekey`.
+
+        Args:
+            hub: where the interface belongs.
+            keys: the folder of the key partition.
+            rootless: whether the UDP socket needs a relay, because we may not make interfaces outside.
+        """
+        self._hub = hub
+        self._keys = keys
+        self._relay: UdpRelay | None = None
+        self._peer: bytes | None = None
+        self.key_problem: str | None = None
+        if rootless:
+            self._outside = new_network_namespace()
+            loopback = in_namespace(self._outside, Rtnl)
+            loopback.set("lo", up=True)
+            loopback.close()
+            self._relay = UdpRelay(self._outside)
+        else:
+            self._outside = own_network_namespace()
+        self.engine: Engine = start_wireguard(self._outside, hub.namespace, rules.TUNNEL, hub.plan.mtu)
+        hub.connect_tunnel()
+        if self._relay:
+            self.engine.apply(Change(listen_port=INSIDE_PORT))
+        self.rekey()
+
+    def rekey(self) -> None:
+        """Read the private key again and use it from now on."""
+        try:
+            self.engine.apply(Change(private_key=read_private_key(self._keys)))
+            self.key_problem = None
+        except KosError as error:
+            self.key_problem = error.message
+
+    def set_peer(self, request: dict[str, Any]) -> None:
+        """Make this the one peer: a new endpoint for the same key keeps the session.
+
+        Raises:
+            KosError: a key, an endpoint or a keep-alive that is none.
+        """
+        public_key = decode_key(str(request.get("public_key")), "peer's public key")
+        endpoint = parse_endpoint(str(request.get("endpoint")))
+        keep_alive = request.get("keep_alive")
+        if type(keep_alive) is not int or not 0 <= keep_alive <= KEEPALIVE_MAX:
+            raise KosError(f"keep_alive: expected 0 to {KEEPALIVE_MAX} seconds")
+        if self._relay:
+            endpoint = self._relay.inside_endpoint(endpoint)
+        allowed = tuple(IPv4Network(text) for text in self._hub.plan.allowed_ips)
+        old = (self._peer,) if self._peer not in (None, public_key) else ()
+        self.engine.apply(
+            Change(
+                peers=(Peer(public_key, endpoint, allowed, keep_alive),), remove=tuple(k for k in old if k)
+            )
+        )
+        self._peer = public_key
+
+    def status(self) -> dict[str, Any]:
+        """The state as plain data; ages are in seconds."""
+        found = self.engine.status()
+        peer = found.peer(self._peer) if self._peer else None
+        answer: dict[str, Any] = {
+            "public_key": encode_key(found.public_key) if found.public_key else "",
+            "key_problem": self.key_problem or "",
+            "peer": None,
+            "counters": self._hub.counters(),
+            "addresses": {app.name: app.address for app in self._hub.plan.apps},
+            "provisioned": read_provisioned(self._keys),
+        }
+        if peer:
+            endpoint = peer.endpoint
+            if self._relay and endpoint:
+                endpoint = self._relay.outside_endpoint(endpoint)
+            answer["peer"] = {
+                "public_key": encode_key(peer.public_key),
+                "endpoint": str(endpoint or ""),
+                "handshake_age": max(0.0, time.time() - peer.last_handshake) if peer.last_handshake else None,
+                "rx_bytes": peer.rx_bytes,
+                "tx_bytes": peer.tx_bytes,
+            }
+        return answer
+
+    def close(self) -> None:
+        self.engine.stop()
+        if self._relay:
+            self._relay.close()
+        os.close(self._outside)

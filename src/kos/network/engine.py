@@ -1,0 +1,19 @@
+"""The WireGuard of this machine: the kernel's where it has one, else `wireguard-go`."""
+
+from __future__ import annotations
+
+from kos.network.kernel_wireguard import KernelWireguard, kernel_has_wireguard
+from kos.network.wireguard_go import WireguardGo
+
+Engine = KernelWireguard | WireguardGo
+
+
+def start_wireguard(outside: int, inside: int, name: str, mtu: int) -> Engine:
+    """An interface `name` in the namespace `inside` whose UDP socket is in `outside`, up and without a key.
+
+    Raises:
+        KosError: the kernel has none and wireguard-go is not installed or did not start.
+    """
+    if kernel_has_wireguard(outside):
+        return KernelWireguard(outside, inside, name, mtu)
+    return WireguardGo(outside, inside, name, mtu)

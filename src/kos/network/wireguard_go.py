@@ -1,0 +1,136 @@
+"""WireGuard in a process (`wireguard-go`), for kernels that have none of their own.
+
+The process starts where the outside is reached, so its UDP socket stays there; then its interface is moved to
+where the traffic comes from. What lives behind the interface cannot reach the outside in any other way.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from kos.abi.errors import KosError
+from kos.network import namespaces
+from kos.network.namespaces import in_namespace
+from kos.network.rtnl import RTMGRP_LINK, Rtnl
+from kos.network.uapi import UapiControl
+
+START_TIMEOUT = 10.0  # seconds
+PROGRAM = "wireguard-go"
+
+
+def program() -> str:
+    """The path of wireguard-go.
+
+    Raises:
+        KosError: it is not installed.
+    """
+    found = shutil.which(PROGRAM, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin")
+    if found is None:
+        raise KosError(
+            "this kernel has no WireGuard and the program wireguard-go is not installed",
+            hint="apt-get install wireguard-go",
+        )
+    return found
+
+
+def _prepare(outside: int) -> None:
+    """Between fork and exec: go outside, hide `/run` (for the control socket), follow the parent."""
+    namespaces.set_namespace(outside, namespaces.CLONE_NEWNET)
+    namespaces.mount_private_tmpfs("/run")
+    namespaces.die_with_parent(signal.SIGKILL)
+
+
+class WireguardGo(UapiControl):
+    """A running wireguard-go: its UDP socket in `outside`, its interface in `inside`. A `Control`.
+
+    Attributes:
+        process: the process, for its end.
+    """
+
+    def __init__(self, outside: int, inside: int, name: str, mtu: int) -> None:
+        """Start it.
+
+        Args:
+            outside: descriptor of the network namespace with the way to the peers.
+            inside: descriptor of the one with the traffic.
+            name: of the interface inside; outside it carries the number of this process while it starts.
+            mtu: bytes of a packet inside.
+
+        Raises:
+            KosError: it did not start.
+        """
+        self.name = name
+        birth_name = f"kosw{os.getpid()}"
+        events = in_namespace(outside, lambda: Rtnl(RTMGRP_LINK))
+        rtnl = in_namespace(outside, Rtnl)
+        self.process = subprocess.Popen(
+            [program(), "--foreground", birth_name],
+            preexec_fn=lambda: _prepare(outside),  # nothing but system calls
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={"PATH": "/usr/sbin:/usr/bin", "LOG_LEVEL": "error", "WG_PROCESS_FOREGROUND": "1"},
+        )
+        super().__init__(Path(f"/proc/{self.process.pid}/root/run/wireguard/{birth_name}.sock"))
+        try:
+            self._wait_for_link(events, rtnl, birth_name)
+            self._wait_for_socket()  # until then it still looks for its interface where it made it
+            # Up while it is still outside: that is what makes it open its UDP socket.
+            rtnl.set(birth_name, up=True, mtu=mtu)
+            rtnl.move(birth_name, inside, name)
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            events.close()
+            rtnl.close()
+        there = in_namespace(inside, Rtnl)
+        there.set(name, up=True)
+        there.close()
+
+    def _wait_for_link(self, events: Rtnl, rtnl: Rtnl, name: str) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        assert self.process.stderr is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(events.socket, selectors.EVENT_READ)
+            selector.register(self.process.stderr, selectors.EVENT_READ)
+            while not any(link.name == name for link in rtnl.links()):
+                ready = selector.select(deadline - time.monotonic())
+                if not ready:
+                    raise KosError(f"wireguard-go made no interface within {START_TIMEOUT:.0f} s")
+                if (
+                    any(key.fileobj is self.process.stderr for key, _ in ready)
+                    and self.process.poll() is not None
+                ):
+                    said = self.process.stderr.read().decode(errors="replace").strip().splitlines()
+                    raise KosError(
+                        f"wireguard-go ended at once: {said[-1] if said else 'it said nothing'}",
+                        hint="it needs /dev/net/tun; as an ordinary user: chmod 666 /dev/net/tun",
+                    )
+                for key, _ in ready:
+                    if key.fileobj is events.socket:
+                        events.socket.recv(1 << 16)
+                    else:
+                        os.read(self.process.stderr.fileno(), 1 << 16)
+
+    def _wait_for_socket(self) -> None:
+        """The control socket comes a moment after the interface; a foreign mount gives no event for it."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self.path.exists():
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise KosError("wireguard-go opened no control socket")
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """End the process; its interface goes with it."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        if self.process.stderr is not None:
+            self.process.stderr.close()

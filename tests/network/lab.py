@@ -1,0 +1,283 @@
+"""A small internet of network namespaces: a device's side, a gateway's side, and a wire between them.
+
+Everything runs in namespaces that this makes. The programs under test are real processes: `kos-tool
+server.gateway` and the keeper; as `user` they run without any right, as an ordinary user's would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from kos.device.network.client import NetworkClient
+from kos.device.network.plan import AppPlan, NetworkPlan
+from kos.network import nft
+from kos.network.namespaces import in_namespace, new_network_namespace
+from kos.network.rtnl import Rtnl
+from kos.network.wireguard import encode_key
+
+DEVICE_ADDRESS = "192.0.2.10"
+GATEWAY_ADDRESS = "192.0.2.20"
+TIMEOUT = 30.0  # seconds for anything to happen on a busy machine
+# An ordinary user: a uid that is not 0, no capability, and no right over the namespaces that we made.
+AS_USER = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"]
+
+
+def require_tools() -> None:
+    """Skip where something is missing, and say what enables the test."""
+    if os.geteuid() != 0:
+        pytest.skip("not applicable: as an ordinary user these run inside test_as_user.py")
+    for program, package in (
+        ("wireguard-go", "wireguard-go"),
+        ("nft", "nftables"),
+        ("unshare", "util-linux"),
+    ):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}: apt-get install {package}")
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        pytest.skip("needs /dev/net/tun: chmod 666 /dev/net/tun")
+
+
+def wait_for(what: str, check: Callable[[], Any], timeout: float = TIMEOUT) -> Any:
+    """What `check` returns once it is true; it is asked again after each small pause, until the deadline."""
+    deadline = time.monotonic() + timeout
+    while not (found := check()):
+        assert time.monotonic() < deadline, f"{what}: not within {timeout:g} s"
+        time.sleep(0.02)
+    return found
+
+
+@dataclass
+class KeyPair:
+    private: bytes
+    public: bytes
+
+    @classmethod
+    def new(cls) -> KeyPair:
+        key = X25519PrivateKey.generate()
+        return cls(key.private_bytes_raw(), key.public_key().public_bytes_raw())
+
+
+class Wire:
+    """Two namespaces joined by a veth pair, as a device's and a gateway's way to each other."""
+
+    def __init__(self) -> None:
+        self.device = new_network_namespace()
+        self.gateway = new_network_namespace()
+        self.rtnl_device = in_namespace(self.device, Rtnl)
+        self.rtnl_gateway = in_namespace(self.gateway, Rtnl)
+        self.rtnl_device.add_veth("eth0", "eth0", self.gateway)
+        for rtnl, address in ((self.rtnl_device, DEVICE_ADDRESS), (self.rtnl_gateway, GATEWAY_ADDRESS)):
+            rtnl.set("lo", up=True)
+            rtnl.set("eth0", up=True)
+            rtnl.add_address("eth0", ip_interface(f"{address}/24"))
+        self.rtnl_device.add_route("0.0.0.0/0", "eth0", via=ip_interface(GATEWAY_ADDRESS).ip)
+
+    def impair(self, rules: str) -> None:
+        """Replace the rules that every packet on the wire meets, in both directions."""
+        both = "\n".join(
+            f"chain {name} {{ type filter hook {name} priority -300; {rules} }}"
+            for name in ("input", "output")
+        )
+        text = f"table inet wire {{ }}\ndelete table inet wire\ntable inet wire {{ {both} }}\n"
+        nft.load(text, self.gateway)
+
+    def close(self) -> None:
+        for rtnl in (self.rtnl_device, self.rtnl_gateway):
+            rtnl.close()
+        for namespace in (self.device, self.gateway):
+            os.close(namespace)
+
+
+class GatewayProcess:
+    """`kos-tool server.gateway` in the gateway's namespace."""
+
+    def __init__(
+        self, wire: Wire, folder: Path, *, user: bool, services: list[str], port: int = 51820
+    ) -> None:
+        self.folder = folder
+        self.devices = folder / "devices.json"
+        self.port = port
+        folder.mkdir(exist_ok=True)
+        if not self.devices.exists():
+            self.devices.write_text("{}")
+        command = [sys.executable, "-m", "kos.tool", "server.gateway", "--devices", str(self.devices)]
+        command += ["--key", str(folder / "gateway.key"), "--port", str(port)]
+        for service in services:
+            command += ["--service", service]
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen([*(AS_USER if user else []), *command], stdout=subprocess.PIPE)
+
+        self.process = in_namespace(wire.gateway, start)
+        self._buffer = b""
+        self.ready = self.event("ready")
+        self.public_key: str = self.ready["public_key"]
+
+    def event(self, name: str) -> dict[str, Any]:
+        """The next event of that name."""
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            deadline = time.monotonic() + TIMEOUT
+            while True:
+                line, found, rest = self._buffer.partition(b"\n")
+                if found:
+                    self._buffer = rest
+                    event = json.loads(line)
+                    if event["event"] == name:
+                        return event
+                    continue
+                assert selector.select(max(0.0, deadline - time.monotonic())), f"no event {name!r}"
+                part = os.read(self.process.stdout.fileno(), 1 << 16)
+                assert part, f"the gateway ended with {self.process.wait()}"
+                self._buffer += part
+
+    def allow(self, table: dict[str, tuple[bytes, list[str]]]) -> dict[str, Any]:
+        """Make these the devices: name → public key, addresses."""
+        new = self.folder / "devices.new"
+        new.write_text(
+            json.dumps({n: {"public_key": encode_key(k), "addresses": a} for n, (k, a) in table.items()})
+        )
+        new.rename(self.devices)
+        return self.event("devices")
+
+    def status(self) -> dict[str, Any]:
+        self.process.send_signal(signal.SIGUSR1)
+        return self.event("status")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(TIMEOUT) == 0
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+class TunnelRole:
+    """What the tunnel service does at the keeper, as plain calls."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self.link = link
+        self.link.settimeout(TIMEOUT)
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        self.link.send(json.dumps(request).encode())
+        return json.loads(self.link.recv(1 << 16))
+
+
+class Device:
+    """The keeper of one system in the device's namespace, with its apps' namespaces."""
+
+    def __init__(self, wire: Wire, folder: Path, plan: NetworkPlan, *, user: bool) -> None:
+        self.folder = folder
+        self.wire = wire
+        self.key = KeyPair.new()
+        folder.mkdir(exist_ok=True)
+        self.write_key(self.key)
+        self.client = in_namespace(
+            wire.device, lambda: NetworkClient(plan, folder, owned=False, prefix=AS_USER if user else [])
+        )
+        link = self.client.attach("tunnel")
+        assert link is not None
+        self.tunnel = TunnelRole(link)
+
+    def write_key(self, key: KeyPair) -> None:
+        path = self.folder / "tunnel.key"
+        path.write_bytes(key.private)
+        path.chmod(0o600)
+
+    def connect(self, gateway: GatewayProcess, address: str = GATEWAY_ADDRESS) -> None:
+        answer = self.tunnel.ask(
+            op="peer", public_key=gateway.public_key, endpoint=f"{address}:{gateway.port}", keep_alive=1
+        )
+        assert answer["ok"], answer
+
+    def run(self, app: str, code: str, *arguments: str, timeout: float = TIMEOUT) -> str:
+        """Run Python code as an app's process: inside its network, without any right; → what it printed."""
+        join = self.client.join(app)
+        assert join is not None
+        drop = "import ctypes; ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\n"  # PR_SET_NO_NEW_PRIVS
+        as_nobody = [
+            "unshare", "--user", "--map-user=1001", "--map-group=1001", "--",
+            sys.executable, "-I", "-c", drop + code, *arguments,
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(
+                as_nobody, preexec_fn=join, capture_output=True, text=True, timeout=timeout, check=False
+            )
+        finally:
+            join.close()
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def close(self) -> None:
+        self.tunnel.link.close()
+        self.client.close()
+
+
+def plan(*apps: AppPlan, **settings: Any) -> NetworkPlan:
+    """A plan for apps, with the roles that every system has."""
+    return NetworkPlan(apps=apps, roles={"tunnel": "tunnel", "ethernet": "ethernet"}, **settings)
+
+
+class EchoServer:
+    """A TCP server that sends back what it gets, in a namespace, in a thread."""
+
+    def __init__(self, namespace: int) -> None:
+        import threading
+
+        def listen() -> socket.socket:
+            made = socket.create_server(("127.0.0.1", 0))
+            return made
+
+        self._listener = in_namespace(namespace, listen)
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        import threading
+
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._echo, args=[connection], daemon=True).start()
+
+    @staticmethod
+    def _echo(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while data := connection.recv(1 << 16):
+                connection.sendall(data)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(TIMEOUT)
+
+
+@contextlib.contextmanager
+def closing_all() -> Iterator[list[Any]]:
+    """Things to close in reverse order."""
+    things: list[Any] = []
+    try:
+        yield things
+    finally:
+        for thing in reversed(things):
+            thing()
