@@ -24,6 +24,8 @@ from types import TracebackType
 from kos.abi.message import PAYLOAD_MAX_SIZE
 from kos.abi.services import I2C_MESSAGES_MAX, I2C_TRANSFER, I2C_TRANSFER_READ
 from kos.abi.status import Status
+from kos.app.status import StatusError
+from kos.app.token import Token, connect
 
 I2C_SMBUS_BLOCK_MAX = 32
 _PART = Struct("<HHH")
@@ -269,3 +271,25 @@ def _error(status: int, messages: Sequence[i2c_msg]) -> OSError:
     number = _ERRNO.get(Status(status), errno.EIO) if status in list(Status) else errno.EIO
     addresses = ", ".join(sorted({f"{message.addr:#04x}" for message in messages}))
     return OSError(number, f"{os.strerror(number)}: I2C address {addresses}")
+
+
+def _connect(port: str) -> Call:
+    """A call to the server of `port` that connects anew when the server was restarted."""
+    token: Token | None = None
+
+    def call(label: int, payload: bytes) -> tuple[int, bytes]:
+        nonlocal token
+        for last in (False, True):
+            try:
+                if token is None:
+                    token = connect(port)
+                reply = token.call(label, payload=payload, check=False)
+                return reply.label, bytes(reply.payload)
+            except StatusError as error:
+                token = None
+                # A transaction that was under way may have been done: it is not repeated.
+                if last or error.status is not Status.INVALID_TOKEN:
+                    return int(error.status), b""
+        raise AssertionError
+
+    return call

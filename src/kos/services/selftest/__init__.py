@@ -1,0 +1,1 @@
+"""Real checks of the core apps and of the sandbox at start-up."""
