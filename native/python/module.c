@@ -390,6 +390,19 @@ FUNCTION(py_reply_receive)
     return message_tuple(&msg, kos_msg_server_payload(), extra, 3);
 }
 
+/* reply(label, param, payload, token): answer the last caller without waiting for another */
+FUNCTION(py_reply)
+{
+    (void)module;
+    kos_msg_t msg;
+    kos_status_t status;
+    if (!expect(count, 4) || !get_message(arguments, kos_msg_server_payload(), &msg)) {
+        return NULL;
+    }
+    WAITING(status = kos_msg_reply(msg));
+    return status_or_none(status);
+}
+
 FUNCTION(py_queue_dropped)
 {
     (void)module;
@@ -518,6 +531,7 @@ static PyMethodDef methods[] = {
     {"call", py_call, METH_FASTCALL, NULL},
     {"send", py_send, METH_FASTCALL, NULL},
     {"queue_send", py_queue_send, METH_FASTCALL, NULL},
+    {"reply", py_reply, METH_FASTCALL, NULL},
     {"queue_dropped", py_queue_dropped, METH_FASTCALL, NULL},
     {"reply_receive", py_reply_receive, METH_FASTCALL, NULL},
     {"token_create", py_token_create, METH_FASTCALL, NULL},

@@ -301,9 +301,11 @@ void owned_reply(struct received *received, const kos_msg_t *msg, uint32_t ticke
     if (size > KOS_MSG_PAYLOAD_MAX_SIZE || (received->reply_flags & KOS_MSG_FLAG_SEND_PAYLOAD) == 0) {
         size = 0;
     }
-    write_word(&owned->mailbox->owner_cpu, wait_cpu());
-    write_reply(owned, received->seq, msg, size, ticket);
     pthread_mutex_lock(&table_lock);
+    if (!owned->dropped) { /* who was revoked meanwhile learns that, and always only that */
+        write_word(&owned->mailbox->owner_cpu, wait_cpu());
+        write_reply(owned, received->seq, msg, size, ticket);
+    }
     owned->serving = false;
     if (owned->closed) {
         reap(index_of(owned));

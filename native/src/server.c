@@ -115,6 +115,15 @@ static void reply(const kos_msg_t *msg)
     memset(&current, 0, sizeof current);
 }
 
+kos_status_t kos_msg_reply(kos_msg_t msg)
+{
+    if (!current.is_request && current.owned == NULL) {
+        return STATUS_NO_REPLY; /* nobody waits for one */
+    }
+    reply(&msg);
+    return STATUS_OK;
+}
+
 /* --- events of the message servers ---------------------------------------------------------------------------- */
 
 static bool take_event(struct connection *connection)

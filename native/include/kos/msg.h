@@ -107,6 +107,9 @@ kos_status_t kos_msg_reply_receive(IN_OUT kos_msg_t *msg, OUT kos_word_t *badge,
 kos_status_t kos_msg_reply_receive_for(IN_OUT kos_msg_t *msg, OUT kos_word_t *badge, OUT kos_word_t *caller_id,
                                        IN uint64_t microseconds);
 
+/* Beside the reference: reply to this thread's last caller without waiting for another; for a loop that ends. */
+kos_status_t kos_msg_reply(IN kos_msg_t msg);
+
 /* → STATUS_PONG from the message server (from all of them, when there are several). */
 kos_status_t kos_msg_ping(void);
 

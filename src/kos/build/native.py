@@ -1,8 +1,8 @@
 """Build what is written in C: the extension module of `kos.app`, the SDK tree for C apps, the C tests.
 
 `python -m kos.build.native` builds the extension for this machine; with names of targets, their SDK trees.
-What is up to date is not built again: a stamp holds the hash of all inputs. Nothing outside `build/native` and
-`kos/app` is written.
+What is up to date is not built again: a stamp holds the hash of all inputs. Nothing outside `build/native`
+and `kos/app` is written.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _LOG_LINES = 40  # of a failed build's output
 def sdk(target_name: str) -> Path:
     """The SDK tree of a target (`host`, `aarch64`, `aarch32`), built when it is not up to date.
 
-    Always with the toolchain that apps are built with: a library made by the machine's own compiler may need a
-    newer C library than an app is linked for. `python/_native.abi3.so` in it is the target's extension module.
+    Always with the toolchain that apps are built with: a library made by the machine's own compiler may need
+    a newer C library than an app is linked for. `python/_native.abi3.so` in it is the target's extension.
 
     Raises:
         BuildError: it does not compile.

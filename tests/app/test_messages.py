@@ -1,0 +1,153 @@
+"""Python apps talk through a real message server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.app.system import System, system
+
+ECHO = """
+from kos import app
+server = app.Server(accept_tokens=True)
+def handle(request):
+    if request.label == 1:
+        return request.payload
+    if request.label == 2:
+        return app.Status.OK, request.param + 1
+    if request.label == 3:
+        raise app.StatusError(app.Status.FULL)
+    if request.label == 4:
+        raise ValueError("a bug")
+    if request.label == 5:
+        return app.Status.OK, 0, request.client.name.encode()
+    if request.label == 6:
+        print(request.queued, request.one_way, request.label, request.payload[:5])
+        return None
+    if request.label == 7:
+        server.revoke(request.client)
+        return None
+    if request.label == 8:
+        request.client.data = (request.client.data or 0) + 1
+        return app.Status.OK, request.client.data
+    if request.label == 9:
+        reply = request.token.call(1, 0, b"back to you")
+        return app.Status.OK, 0, reply.payload
+    raise app.StatusError(app.Status.NOT_IMPLEMENTED)
+server.bind("echo", handle, flags=app.FLAG_SEND_PAYLOAD | app.FLAG_SEND_TOKEN)
+app.ready()
+server.serve()
+"""
+# Evaluates each line of its input and prints the result: the test speaks through it.
+CLIENT = """
+import sys
+from kos import app
+from kos.app import Status, StatusError
+names = {"app": app, "Status": Status, "StatusError": StatusError}
+for line in sys.stdin:
+    try:
+        try:
+            print(repr(eval(line, names)))
+        except SyntaxError:
+            exec(line, names)
+            print("done")
+    except StatusError as error:
+        print("status", error.status.name)
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.fixture
+def running() -> Iterator[System]:
+    with system(msg0=["echo", "other"]) as built:
+        built.start_python("server", {"echo": "server"}, ECHO)
+        built.servers["msg0"].event("ready", app="server")
+        yield built
+
+
+@pytest.fixture
+def client(running: System):
+    started = running.start_python("client", {"echo": "client", "other": "client"}, CLIENT)
+    assert started.ask("token = app.connect('echo')") == "done"
+    return started
+
+
+def test_a_call_carries_label_param_and_payload(client) -> None:
+    assert client.ask("token.call(1, 0, b'hello').payload") == "b'hello'"
+    assert client.ask("token.call(2, 41).param") == "42"
+    assert client.ask("len(token.call(1, 0, bytes(4096)).payload)") == "4096"
+    assert client.ask("token.call(1, 0, bytes(4097))") == "ValueError a payload has at most 4096 bytes"
+
+
+def test_a_failure_label_is_raised_unless_unchecked(client) -> None:
+    assert client.ask("token.call(3)") == "status FULL"
+    assert client.ask("token.call(3, check=False).label == Status.FULL") == "True"
+    assert client.ask("token.call(99)") == "status NOT_IMPLEMENTED"
+
+
+def test_a_handlers_bug_is_answered_and_ends_nothing(client) -> None:
+    assert client.ask("token.call(4)") == "status INTERNAL_ERROR"
+    assert client.ask("token.call(2, 1).param") == "2"
+
+
+def test_a_server_knows_its_clients_by_name(client, running: System) -> None:
+    assert client.ask("token.call(5).payload") == "b'client'"
+    other = running.start_python("another", {"echo": "client"}, CLIENT)
+    other.ask("token = app.connect('echo')")
+    assert other.ask("token.call(5).payload") == "b'another'"
+    assert [client.ask("token.call(8).param"), other.ask("token.call(8).param")] == ["1", "1"]
+
+
+def test_one_way_messages_arrive_marked(client, running: System) -> None:
+    server = running.apps[0]
+    client.ask("token.send(6, 0, b'sent')")
+    assert server.line() == "False True 6 b'sent'"
+    client.ask("token.queue_send(6, b'queue')")
+    assert server.line() == "True True 6 b'queue'"
+
+
+def test_a_revoked_token_fails_always_the_same_way(client) -> None:
+    for label in (7, 2, 2):  # the first one asks the server to revoke it, and waits for the answer
+        assert client.ask(f"token.call({label})") == "status INVALID_TOKEN"
+    assert client.ask("token = app.connect('echo')") == "done"
+    assert client.ask("token.call(2, 1).param") == "2"
+
+
+def test_a_dead_server_gives_unavailable_and_a_new_one_serves(client, running: System) -> None:
+    running.apps[0].kill()
+    running.servers["msg0"].event("disconnected", app="server")
+    for _ in range(3):
+        assert client.ask("token.call(2)") == "status UNAVAILABLE"
+    running.start_python("server", {"echo": "server"}, ECHO)
+    assert client.ask("token = app.connect('echo')") == "done"
+    assert client.ask("token.call(2, 1).param") == "2"
+
+
+def test_what_is_not_granted_does_not_exist(client) -> None:
+    assert client.ask("app.connect('secret', timeout=0)") == "status NOT_FOUND"
+    assert client.ask("app.connect('never heard of', timeout=0)") == "status NOT_FOUND"
+    assert client.ask("app.connect('other', timeout=0)") == "status UNAVAILABLE"
+    assert client.ask("app.query('echo'), app.query('other')") == "(True, False)"
+
+
+def test_a_token_of_the_client_travels_to_the_server_and_works(client) -> None:
+    threaded = (
+        "import threading; local = app.Server(); made, mine = local.create_token(lambda r: r.payload + b'!');"
+        "thread = threading.Thread(target=local.serve, daemon=True); thread.start()"
+    )
+    assert client.ask(threaded) == "done"
+    assert client.ask("token.call(9, token=made).payload") == "b'back to you!'"
+    assert client.ask("made.slot") == "0"
+
+
+def test_the_end_of_the_message_server_ends_waiting(client, running: System) -> None:
+    server = running.apps[0]
+    running.servers["msg0"].process.kill()
+    status, output = server.finish()
+    assert status == 1
+    assert "StatusError: UNAVAILABLE" in output
+    assert client.ask("app.connect('echo', timeout=5)") == "status UNAVAILABLE"
+    assert client.ask("token.call(2)") == "status UNAVAILABLE"
+    assert client.ask("app.ping()") == "status UNAVAILABLE"
