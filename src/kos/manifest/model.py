@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from kos.manifest import limits, names
@@ -193,10 +194,12 @@ class Manifest:
 
     def server_of(self, port: Port) -> App | None:
         """The app that serves a port, or None."""
-        for app, granted, access in self.grants():
-            if granted == port and access.role == "server":
-                return app
-        return None
+        name = self._servers.get(port)
+        return None if name is None else self.apps[name]
+
+    @cached_property
+    def _servers(self) -> dict[Port, str]:
+        return {port: app.name for app, port, access in self.grants() if access.role == "server"}
 
 
 PORT = Record(Port, {"name": Member(names.PORT_NAME), "msg_server": Member(names.MSG_SERVER_NAME)})

@@ -90,7 +90,16 @@ class Poukai(System):
         ctx = (
             ctx.put_app(_core(self.rng_server, "rng", 150, serves=self.rng))
             .put_app(_core(self.log_server, "log", 120, serves=self.log, resources=[Storage(16 * _MIB)]))
-            .put_app(_core(self.key_store, "keystore", 140, serves=self.keys, resources=[Keys()]))
+            .put_app(
+                _core(
+                    self.key_store,
+                    "keystore",
+                    140,
+                    serves=self.keys,
+                    resources=[Keys()],
+                    config=self._key_store_config(),
+                )
+            )
         )
         if self._with_ethernet:
             ctx = ctx.put_port(self.ethernet_port).put_app(
@@ -112,6 +121,15 @@ class Poukai(System):
                 _core(self.self_test, "selftest", 90, resources=[Supervisor()], restart_never=True)
             ).connect_protocol(self.self_test, self.rng)
         return ctx
+
+    def _key_store_config(self) -> dict[str, Any]:
+        """Which app may do what with which of the device's two keys."""
+        access = {}
+        if self._with_tunnel:
+            access[self.tunnel] = {"tunnel": ["public", "agree"]}
+        if self._with_admin:
+            access[self.admin] = {"server": ["public", "sign"]}
+        return {"access": access} if access else {}
 
     def _put_tunnel(self, ctx: Context) -> Context:
         ctx = ctx.put_port(self.internet).put_app(

@@ -1,0 +1,1 @@
+"""Who may wait for whom, and with what priority."""

@@ -1,0 +1,1 @@
+"""What helps a developer, and an attacker, in a system that is released."""

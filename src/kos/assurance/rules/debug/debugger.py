@@ -1,0 +1,21 @@
+"""A debugger, in a release."""
+
+from collections.abc import Iterator
+
+from kos.assurance.facts import Facts
+from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
+
+
+@rule(
+    "debugger",
+    Severity.HIGH,
+    "A release allows a debugger",
+    looks_at="the option debugger",
+    why="A debugger reads and writes an app's memory, its keys in use included.",
+    sources=(*etsi("5.6-4"), *iec("EDR 2.13")),
+    fix="set_kos_options(debugger=False)",
+    profiles=RELEASE_ONLY,
+)
+def check(facts: Facts) -> Iterator[Fault]:
+    if facts.options.debugger:
+        yield Fault("the option debugger is on")

@@ -1,0 +1,21 @@
+"""A shell into apps, in a release."""
+
+from collections.abc import Iterator
+
+from kos.assurance.facts import Facts
+from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
+
+
+@rule(
+    "remote-shell",
+    Severity.CRITICAL,
+    "A release allows a remote shell",
+    looks_at="the option remote_shell",
+    why="It runs any code inside any app, past every check of the build.",
+    sources=(*etsi("5.6-4", "5.6-5"), *iec("EDR 2.13", "CR 7.7")),
+    fix="set_kos_options(remote_shell=False)",
+    profiles=RELEASE_ONLY,
+)
+def check(facts: Facts) -> Iterator[Fault]:
+    if facts.options.remote_shell:
+        yield Fault("the option remote_shell is on")

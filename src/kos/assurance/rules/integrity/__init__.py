@@ -1,0 +1,1 @@
+"""Whether what runs is what was signed, and whether a bad update can be undone."""

@@ -1,0 +1,1 @@
+"""Who reaches the network, how, and what else they reach."""

@@ -1,0 +1,29 @@
+"""A grant that cannot be of any use."""
+
+from collections.abc import Iterator, Mapping
+
+from kos.assurance.facts import Facts
+from kos.assurance.rule import Fault, Severity, etsi, iec, rule
+
+
+@rule(
+    "unused-grant",
+    Severity.LOW,
+    "An app holds a grant that it cannot use",
+    looks_at="clients of a bus without an address on it",
+    why="Authority without a use is only of use to an attacker.",
+    sources=(*etsi("5.6-7"), *iec("CR 7.7")),
+    fix="take the grant away with disconnect_protocol, or give the app what it lacks",
+)
+def check(facts: Facts) -> Iterator[Fault]:
+    for server in facts.service("i2c"):
+        devices = server.config.get("devices", {})
+        listed = devices if isinstance(devices, Mapping) else {}
+        for port, access in server.grants():
+            for client, used in facts.clients.get(port, ()) if access.role == "server" else ():
+                if not listed.get(client.name):
+                    yield Fault(
+                        f"{client.name} uses {port.name} and {server.name} gives it no address on the bus",
+                        client,
+                        used.where,
+                    )

@@ -1,0 +1,1 @@
+"""Whether each app is as confined as the platform promises."""

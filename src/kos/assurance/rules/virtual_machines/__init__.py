@@ -1,0 +1,1 @@
+"""Guests, what they share, and whether the platform can hold them."""
