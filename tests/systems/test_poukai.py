@@ -26,7 +26,7 @@ def test_the_plain_layer():
         "rng_server": set(),
         "log_server": set(),
         "key_store": set(),
-        "self_test": {RNG},
+        "self_test": {RNG, LOG, KEYS},
     }
     assert codec.load(codec.dump(manifest)) == manifest
 
@@ -38,7 +38,7 @@ def test_the_whole_layer():
         "log_server": set(),
         "key_store": set(),
         "ethernet": set(),
-        "self_test": {RNG},
+        "self_test": {RNG, LOG, KEYS},
         "tunnel": {LOG, KEYS, services.PORT_ETHERNET},
         "admin": {LOG, RNG, KEYS, services.PORT_INTERNET},
     }

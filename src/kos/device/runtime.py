@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import compileall
 import hashlib
+import importlib.util
 import os
 import platform
 import py_compile
@@ -26,8 +27,10 @@ from kos.abi.errors import KosError
 PACKAGES = {
     "app": ("abi", "app"),
     "service": ("abi", "app", "services"),
-    "msgserver": ("abi", "device/msgserver"),
+    "msgserver": ("abi", "app", "device/msgserver"),
 }
+# What services may import beside the standard library, as on the device; the key store signs with it.
+SERVICE_MODULES = ("_cffi_backend", "cryptography")
 LAUNCH_NAME = "kos-launch"
 
 
@@ -55,6 +58,11 @@ class Runtime:
 
 def host_runtime(cache: Path, launch: Path) -> Runtime:
     """The runtime of the interpreter that runs this, with our packages staged below `cache`."""
+    return runtime_with(stage(Path(kos.__file__).parent, launch, cache))
+
+
+def runtime_with(packages: Path) -> Runtime:
+    """The runtime of the interpreter that runs this, with our packages staged at `packages`."""
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         raise KosError(
@@ -65,7 +73,7 @@ def host_runtime(cache: Path, launch: Path) -> Runtime:
     interpreter, python, hidden = _python(libraries)
     return Runtime(
         bwrap=Path(bwrap),
-        packages=stage(Path(kos.__file__).parent, launch, cache),
+        packages=packages,
         arch=_arch(),
         interpreter=interpreter,
         libraries=libraries,
@@ -128,7 +136,8 @@ def stage(source: Path, launch: Path, cache: Path) -> Path:
         raise KosError(f"kos-launch is not there: {launch}", hint="build it: python -m kos.device.launcher")
     files = _files(source)
     digest = hashlib.sha256(sys.version.encode())
-    for path in (launch, *(source / name for names in files.values() for name in names)):
+    modules = [_module(name) for name in SERVICE_MODULES]
+    for path in (launch, *modules, *(source / name for names in files.values() for name in names)):
         status = path.stat()
         digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     final = cache / "runtime" / digest.hexdigest()[:32]
@@ -141,6 +150,8 @@ def stage(source: Path, launch: Path, cache: Path) -> Path:
             _copy(source, names, copy / kind / "kos")
             shutil.copyfile(launch, copy / kind / LAUNCH_NAME)
             (copy / kind / LAUNCH_NAME).chmod(0o755)
+        for module in modules:
+            (shutil.copytree if module.is_dir() else shutil.copyfile)(module, copy / "service" / module.name)
         compileall.compile_dir(copy, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
         _make_readable(copy)
         try:
@@ -161,6 +172,14 @@ def _files(source: Path) -> dict[str, list[Path]]:
             names |= {path.relative_to(source) for path in (source / folder).rglob("*") if _wanted(path)}
         result[kind] = sorted(names)
     return result
+
+
+def _module(name: str) -> Path:
+    """Where an installed module is: its file, or its folder when it is a package."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise KosError(f"services need the module {name}", hint="pip install cryptography")
+    return Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
 
 
 def _wanted(path: Path) -> bool:

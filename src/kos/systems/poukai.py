@@ -4,7 +4,8 @@
         base = Poukai                  # or Poukai(tunnel=True, admin=True)
 
 The connections are the reference's: self_test → rng; tunnel → log, key store, ethernet; admin → log, rng, key
-store, tunnel and, with tracing, the trace server. A user's own app gets no port unless the user connects it:
+store, tunnel and, with tracing, the trace server. Beside them, self_test tests the log and the key store too,
+with a key of its own. A user's own app gets no port unless the user connects it:
 
     ctx.connect_protocol("station", Poukai.log)
 """
@@ -31,7 +32,7 @@ class Poukai(System):
     Attributes:
         msg_server, msg0: the name of its message server.
         rng_server, log_server, key_store, self_test, ethernet, tunnel, admin: the names of its apps.
-        rng, log, keys, ethernet_port, internet: the ports that they serve.
+        rng, log, log_admin, keys, ethernet_port, internet: the ports that they serve.
         i2c1 … i2c4: the buses that boards have; see `I2CServer`.
     """
 
@@ -46,6 +47,7 @@ class Poukai(System):
 
     rng = Port(services.PORT_RNG, MSG0)
     log = Port(services.PORT_LOG, MSG0)
+    log_admin = Port(services.PORT_LOG_ADMIN, MSG0)
     keys = Port(services.PORT_KEY_STORE, MSG0)
     ethernet_port = Port(services.PORT_ETHERNET, MSG0)
     internet = Port(services.PORT_INTERNET, MSG0)
@@ -85,17 +87,19 @@ class Poukai(System):
 
     def setup(self, ctx: Context) -> Context:
         ctx = ctx.put_msg_server(self.msg_server)
-        for port in (self.rng, self.log, self.keys):
+        for port in (self.rng, self.log, self.log_admin, self.keys):
             ctx = ctx.put_port(port)
         ctx = (
-            ctx.put_app(_core(self.rng_server, "rng", 150, serves=self.rng))
-            .put_app(_core(self.log_server, "log", 120, serves=self.log, resources=[Storage(16 * _MIB)]))
+            ctx.put_app(_core(self.rng_server, "rng", 150, self.rng))
+            .put_app(
+                _core(self.log_server, "log", 120, self.log, self.log_admin, resources=[Storage(16 * _MIB)])
+            )
             .put_app(
                 _core(
                     self.key_store,
                     "keystore",
                     140,
-                    serves=self.keys,
+                    self.keys,
                     resources=[Keys()],
                     config=self._key_store_config(),
                 )
@@ -107,7 +111,7 @@ class Poukai(System):
                     self.ethernet,
                     "ethernet",
                     130,
-                    serves=self.ethernet_port,
+                    self.ethernet_port,
                     resources=[Network()],
                     config=self._ethernet_config,
                 )
@@ -119,12 +123,16 @@ class Poukai(System):
         if self._with_self_test:
             ctx = ctx.put_app(
                 _core(self.self_test, "selftest", 90, resources=[Supervisor()], restart_never=True)
-            ).connect_protocol(self.self_test, self.rng)
+            )
+            for port in (self.rng, self.log, self.keys):
+                ctx = ctx.connect_protocol(self.self_test, port)
         return ctx
 
     def _key_store_config(self) -> dict[str, Any]:
-        """Which app may do what with which of the device's two keys."""
+        """Which app may do what with which of the device's two keys; self_test has one that means nothing."""
         access = {}
+        if self._with_self_test:
+            access[self.self_test] = {"self_test": ["public", "sign"]}
         if self._with_tunnel:
             access[self.tunnel] = {"tunnel": ["public", "agree"]}
         if self._with_admin:
@@ -137,7 +145,7 @@ class Poukai(System):
                 self.tunnel,
                 "tunnel",
                 110,
-                serves=self.internet,
+                self.internet,
                 resources=[Network()],
                 config=self._tunnel_config,
             )
@@ -159,14 +167,13 @@ def _core(
     name: str,
     service: str,
     priority: int,
-    *,
-    serves: Port | None = None,
+    *serves: Port,
     resources: list[Resource] | None = None,
     config: dict[str, Any] | None = None,
     restart_never: bool = False,
 ) -> App:
     """A core app: critical, and more urgent than those that call it."""
-    access = {serves.msg_server: {serves.name: AccessControl.server()}} if serves else {}
+    access = {MSG0: {port.name: AccessControl.server() for port in serves}} if serves else {}
     return App(
         name,
         _entry(service),

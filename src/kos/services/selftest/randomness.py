@@ -1,4 +1,4 @@
-"""Is it plausible that these bytes are random? Catches a stuck or repeating source, and proves nothing. Pure."""
+"""Is it plausible that these bytes are random? Catches a stuck or repeating source; it proves nothing."""
 
 from __future__ import annotations
 
