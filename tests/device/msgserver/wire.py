@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -34,11 +36,8 @@ class App:
     def __init__(self, server: Server, name: str, app_id: int, access: dict[str, str]) -> None:
         self.name = name
         self.id = app_id
-        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket = server.register(name, app_id, access)
         self.socket.settimeout(DEADLINE)
-        grants = {port: {"role": role} for port, role in access.items()}
-        server.command({"op": "register", "app": name, "id": app_id, "access": grants}, theirs)
-        theirs.close()
         self.page_fd = self.event_fd = self.completion_fd = -1
 
     def ask(self, op: int, *words: int, data: bytes = b"") -> Reply:
@@ -102,7 +101,9 @@ class Server:
         )
         theirs.close()
         assert self.event()["event"] == "started"
+        self._ids = itertools.count()
         self._apps: list[App] = []
+        self._processes: list[subprocess.Popen] = []
 
     def command(self, command: dict, *connections: socket.socket) -> None:
         socket.send_fds(self.admin, [json.dumps(command).encode()], [each.fileno() for each in connections])
@@ -119,13 +120,40 @@ class Server:
         self.command({"op": "status", "seq": 1})
         return self.wait_event("status")["apps"]
 
+    def register(self, name: str, app_id: int, access: dict[str, str]) -> socket.socket:
+        """The app's end of a new control connection."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        grants = {port: {"role": role} for port, role in access.items()}
+        with theirs:
+            self.command({"op": "register", "app": name, "id": app_id, "access": grants}, theirs)
+        return ours
+
     def app(self, name: str, **access: str) -> App:
-        app = App(self, name, 0x10000 + len(self._apps), access)
+        app = App(self, name, 0x10000 + next(self._ids), access)
         self._apps.append(app)
         return app.hello()
 
+    def spawn(self, name: str, code: str, *arguments: str, **access: str) -> subprocess.Popen:
+        """An app that runs `code` over kos.app, in a process of its own; its output can be read."""
+        connection = self.register(name, 0x10000 + next(self._ids), access)
+        with connection:
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, *arguments],
+                env={"KOS_APP_NAME": name, "KOS_MSG_SERVERS": f"msg0:{connection.fileno()}"},
+                pass_fds=[connection.fileno()],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        self._processes.append(process)
+        return process
+
     def stop(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()
         for app in self._apps:
             app.close()
         self.admin.close()
-        assert self.process.wait(DEADLINE) == 0
+        # A test may have killed it.
+        assert self.process.wait(DEADLINE) in (0, -signal.SIGKILL)

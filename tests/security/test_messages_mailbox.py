@@ -1,0 +1,231 @@
+"""A hostile client with its own mailbox mapped writable: it corrupts every word while the owner reads.
+
+The owner is a real app over libkos. An innocent client beside it gets each of its answers, and the owner's
+handler must never see a message that the token does not allow.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import random
+import select
+import struct
+
+import pytest
+
+from kos.abi import message
+from kos.abi.control import Op
+from kos.abi.message import MAILBOX_FIELDS as FIELDS
+from kos.abi.status import Status
+from tests.device.msgserver.wire import DEADLINE, Server
+
+pytestmark = pytest.mark.group("security")
+
+# Answers with what it got; says so when it got something that no token of its allows.
+ECHO = """
+import sys
+from kos import app
+
+def echo(request):
+    if len(request.payload) > 4096 or request.token is not None:
+        print("illegal", flush=True)
+    return request.label, request.param, request.payload
+
+server = app.Server()
+server.bind("echo", echo, flags=int(sys.argv[1]))
+app.ready()
+print("serving", flush=True)
+server.serve()
+"""
+
+# Calls until it is told to stop; each answer must be its own.
+INNOCENT = """
+import sys
+from kos import app
+
+token = app.connect("echo")
+print("connected", flush=True)
+count = 0
+for count in range(1, int(sys.argv[1]) + 1):
+    payload = count.to_bytes(8, "little") * (count % 512)
+    reply = token.call(128, count, payload)
+    assert (reply.param, reply.payload) == (count, payload), count
+print("answered", count, flush=True)
+"""
+
+
+class RawMailbox:
+    """The holder's end of a mailbox, without libkos in between."""
+
+    def __init__(self, memory_fd: int, event_fd: int) -> None:
+        self.memory = mmap.mmap(memory_fd, message.MAILBOX_SIZE)
+        self.event_fd = event_fd
+        os.close(memory_fd)
+
+    def store(self, name: str, value: int) -> None:
+        offset, size, _writer = FIELDS[name]
+        struct.pack_into("<I" if size == 4 else "<Q", self.memory, offset, value)
+
+    def load(self, name: str) -> int:
+        offset, size, _writer = FIELDS[name]
+        return struct.unpack_from("<I" if size == 4 else "<Q", self.memory, offset)[0]
+
+    def wake_owner(self) -> None:
+        try:
+            os.eventfd_write(self.event_fd, 1)
+        except BlockingIOError:  # the counter is at its end: the owner was woken often enough
+            return
+
+    def close(self) -> None:
+        self.memory.close()
+        os.close(self.event_fd)
+
+
+def line_of(process) -> str:
+    ready, _, _ = select.select([process.stdout], [], [], DEADLINE)
+    assert ready, "the app printed nothing in time"
+    return process.stdout.readline().strip()
+
+
+@pytest.fixture
+def server():
+    server = Server("echo")
+    yield server
+    server.stop()
+
+
+def serve(server, flags=message.FLAG_SEND_PAYLOAD):
+    owner = server.spawn("owner", ECHO, str(flags), echo="server")
+    assert line_of(owner) == "serving"
+    return owner
+
+
+def hostile_mailbox(server, name="hostile"):
+    hostile = server.app(name, echo="client")
+    result = hostile.request_result(hostile.request("echo", 5, 3))
+    assert result.status == Status.OK
+    return hostile, result.words[4], RawMailbox(*result.descriptors)
+
+
+def innocent(server, calls):
+    process = server.spawn("innocent", INNOCENT, str(calls), echo="client")
+    assert line_of(process) == "connected"
+    return process
+
+
+def call(mailbox, seq, label=128, size=0, kind=message.REQUEST_CALL, ticket=0):
+    """One well-formed call with a chosen header; returns the status, or None when no answer came."""
+    for name, value in (("request_label", label), ("request_size", size), ("request_kind", kind)):
+        mailbox.store(name, value)
+    mailbox.store("request_ticket", ticket)
+    mailbox.store("reply_flags", message.FLAG_SEND_PAYLOAD)
+    mailbox.store("request_seq", seq)
+    mailbox.wake_owner()
+    for _ in range(100_000):
+        if mailbox.load("reply_seq") == seq:
+            return mailbox.load("reply_label")
+    return None
+
+
+def test_corrupt_headers_harm_nobody_else(server):
+    owner = serve(server)
+    _hostile, _id, mailbox = hostile_mailbox(server)
+    victim = innocent(server, 20_000)
+    choice = random.Random(1)
+    names = [*FIELDS]
+    while victim.poll() is None:
+        name = choice.choice(names)
+        value = choice.choice([0, 1, 4096, 4097, 2**31, 2**32 - 1, choice.getrandbits(32)])
+        mailbox.store(name, value)
+        mailbox.store("request_seq", choice.getrandbits(32))
+        mailbox.store("queue_head", choice.getrandbits(32))
+        mailbox.memory[choice.randrange(512, message.MAILBOX_SIZE)] = choice.getrandbits(8)
+        mailbox.wake_owner()
+    assert line_of(victim) == "answered 20000"
+    assert owner.poll() is None
+    mailbox.close()
+
+
+@pytest.mark.parametrize("size", [message.PAYLOAD_MAX_SIZE + 1, 2**31, 2**32 - 1])
+def test_a_payload_longer_than_the_mailbox_is_refused(server, size):
+    owner = serve(server)
+    _hostile, _id, mailbox = hostile_mailbox(server)
+    assert call(mailbox, 1, size=size) == Status.BAD_REQUEST
+    assert call(mailbox, 2, size=message.PAYLOAD_MAX_SIZE) == 128
+    assert owner.poll() is None
+    mailbox.close()
+
+
+def test_a_payload_that_the_token_does_not_allow_is_refused(server):
+    serve(server, flags=0)
+    _hostile, _id, mailbox = hostile_mailbox(server)
+    assert call(mailbox, 1, size=8) == Status.UNAUTHORIZED
+    assert call(mailbox, 2, size=0) == 128
+    mailbox.close()
+
+
+def test_a_single_use_token_works_once(server):
+    serve(server, flags=message.FLAG_SEND_PAYLOAD | message.TOKEN_FLAG_SINGLE_USE)
+    _hostile, _id, mailbox = hostile_mailbox(server)
+    assert call(mailbox, 1) == 128
+    mailbox.store("state", message.STATE_OPEN)
+    assert call(mailbox, 2) in (None, Status.INVALID_TOKEN)
+    mailbox.close()
+
+
+def test_an_invented_ticket_brings_no_token(server):
+    owner = serve(server, flags=message.FLAG_SEND_PAYLOAD | message.FLAG_SEND_TOKEN)
+    _hostile, _id, mailbox = hostile_mailbox(server)
+    for seq, ticket in enumerate([1, 2, 2**32 - 1], start=1):
+        assert call(mailbox, seq, ticket=ticket) in (Status.INVALID_TOKEN, Status.UNAUTHORIZED)
+    assert owner.poll() is None
+    mailbox.close()
+
+
+def test_a_token_given_up_stays_dead_although_its_memory_is_still_mapped(server):
+    serve(server)
+    hostile, _id, mailbox = hostile_mailbox(server)
+    assert call(mailbox, 1) == 128
+    assert hostile.ask(Op.TOKEN_DELETE, 5).status == Status.OK
+    victim = innocent(server, 100)
+    assert line_of(victim) == "answered 100"  # by now the owner has seen its event
+    mailbox.store("state", message.STATE_OPEN)
+    assert call(mailbox, 2) is None
+    mailbox.close()
+
+
+def test_an_owner_is_not_stopped_by_a_client_that_clears_flags_of_the_event(server):
+    import fcntl
+
+    serve(server)
+    _hostile, _id, mailbox = hostile_mailbox(server)
+    fcntl.fcntl(mailbox.event_fd, fcntl.F_SETFL, 0)
+    for _ in range(100):
+        mailbox.wake_owner()
+        os.eventfd_read(mailbox.event_fd)
+    victim = innocent(server, 2000)
+    assert line_of(victim) == "answered 2000"
+    mailbox.close()
+
+
+def test_a_flooding_client_does_not_starve_another(server):
+    serve(server)
+    _hostile, _id, mailbox = hostile_mailbox(server)
+    victim = innocent(server, 5000)
+    seq = 0
+    while victim.poll() is None:
+        seq = (seq + 1) & 0xFFFFFFFF
+        mailbox.store("request_kind", message.REQUEST_SEND)
+        mailbox.store("request_seq", seq)
+        mailbox.wake_owner()
+    assert line_of(victim) == "answered 5000"
+    mailbox.close()
+
+
+def test_the_app_page_cannot_be_written_by_the_app(server):
+    app = server.app("hostile")
+    with pytest.raises(PermissionError):
+        mmap.mmap(app.page_fd, message.APP_PAGE_SIZE)
+    with pytest.raises(PermissionError):
+        os.pwrite(app.page_fd, b"\1", 8)
