@@ -1,0 +1,99 @@
+"""What the device is, gathered from the supervisor's status, as reports want it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from kos.abi.session import APPS_MAX, AppState, Hello, Report, Update
+
+HEALTHY_STATES = ("running",)
+CLOCK_IS_SET = 1_600_000_000  # seconds since 1970: a device whose clock says less has none
+
+
+def clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def has_clock() -> bool:
+    return time.time() > CLOCK_IS_SET
+
+
+class DeviceState:
+    """The newest status and the state of the update."""
+
+    def __init__(self, boot: str, platform: str, name: str = "", agent: str = "") -> None:
+        self.boot = boot
+        self.platform = platform
+        self.name = name
+        self.agent = agent
+        self.system = ""
+        self.generation = 0
+        self.release: str | None = None
+        self.overlay: str | None = None
+        self.healthy = True
+        self.update = Update()
+        self.apps: dict[str, AppState] = {}
+
+    def take_status(self, status: dict[str, Any]) -> bool:
+        """A status of the supervisor; says whether something that a person would notice is different."""
+        before = self._visible()
+        self.system = status.get("name", "")
+        self.platform = status.get("platform") or self.platform
+        self.generation = status.get("generation") or self.generation
+        self.release = status.get("manifest") or self.release
+        self.healthy = status.get("state") in HEALTHY_STATES
+        apps = {}
+        for name, app in list(status.get("apps", {}).items())[:APPS_MAX]:
+            state = app["state"] if app.get("ready") or app["state"] != "running" else "starting"
+            apps[name] = AppState(state, app.get("restarts", 0), app.get("memory", 0), _ended(app))
+        self.apps = apps
+        return self._visible() != before
+
+    def hello(self) -> Hello:
+        return Hello(self.boot, self.platform, self.system, self.agent, self.name, has_clock(), clock_ms())
+
+    def report(self, number: int) -> Report:
+        return Report(
+            boot=self.boot,
+            seq=number,
+            sent=clock_ms(),
+            generation=self.generation,
+            release=self.release,
+            overlay=self.overlay,
+            clock=has_clock(),
+            healthy=self.healthy,
+            update=self.update,
+            apps=self.apps,
+            metrics=machine_metrics() | {"apps_memory": float(sum(app.memory for app in self.apps.values()))},
+        )
+
+    def _visible(self) -> object:
+        apps = {name: (app.state, app.restarts) for name, app in self.apps.items()}
+        return (self.system, self.generation, self.release, self.healthy, apps)
+
+
+def _ended(app: dict[str, Any]) -> str:
+    ended = app.get("last_end")
+    return "" if not ended else str(ended)[:200]
+
+
+def machine_metrics() -> dict[str, float]:
+    """Memory, storage, load and temperature, as far as this machine tells."""
+    metrics: dict[str, float] = {}
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        memory = {line.split(":")[0]: float(line.split()[1]) * 1024 for line in lines}
+        metrics["memory_used"] = memory["MemTotal"] - memory["MemAvailable"]
+        metrics["memory_total"] = memory["MemTotal"]
+        metrics["load"] = os.getloadavg()[0]
+        storage = os.statvfs("/")
+        metrics["storage_free"] = float(storage.f_bavail * storage.f_frsize)
+    except (OSError, KeyError, IndexError, ValueError):
+        return metrics  # a sandbox may hide any of these
+    zone = Path("/sys/class/thermal/thermal_zone0/temp")
+    if zone.exists():
+        metrics["temperature"] = int(zone.read_text()) / 1000
+    return metrics

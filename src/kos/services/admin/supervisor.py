@@ -1,0 +1,86 @@
+"""The supervisor's control socket, without waiting: requests, answers in order, console and events between.
+
+One connection carries all of it. What comes is the supervisor's word; only its size is checked.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from kos.abi.errors import KosError
+
+LINE_BYTES_MAX = 16 << 20
+READ_SIZE = 64 * 1024
+
+Answer = Callable[[dict[str, Any]], None]
+
+
+class SupervisorLink:
+    """Speaks with the supervisor over a connected socket.
+
+    Args:
+        connection: connected; becomes non-blocking.
+        on_line: told each console line.
+        on_event: told each event.
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        on_line: Callable[[str], None],
+        on_event: Callable[[dict[str, Any]], None],
+    ) -> None:
+        connection.setblocking(False)
+        self.connection = connection
+        self._on_line = on_line
+        self._on_event = on_event
+        self._waiting: deque[Answer] = deque()
+        self._input = bytearray()
+        self._output = bytearray()
+
+    @property
+    def wants_to_write(self) -> bool:
+        return bool(self._output)
+
+    def request(self, operation: str, answer: Answer, **members: Any) -> None:
+        """Ask; `answer` is called with {"ok": …} when it comes."""
+        self._waiting.append(answer)
+        self._output += json.dumps({"op": operation, **members}).encode() + b"\n"
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what can be sent now."""
+        try:
+            while self._output:
+                del self._output[: self.connection.send(self._output)]
+        except BlockingIOError:
+            return
+
+    def read(self) -> None:
+        """Take what has come. Raises KosError when the supervisor is gone."""
+        try:
+            data = self.connection.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        if not data:
+            raise KosError("the supervisor went away")
+        self._input += data
+        while (end := self._input.find(b"\n")) >= 0:
+            line = bytes(self._input[:end])
+            del self._input[: end + 1]
+            self._take(json.loads(line))
+        if len(self._input) > LINE_BYTES_MAX:
+            raise KosError("the supervisor sent a line without an end")
+
+    def _take(self, value: dict[str, Any]) -> None:
+        if "ok" in value:
+            if self._waiting:
+                self._waiting.popleft()(value)
+        elif "line" in value:
+            self._on_line(value["line"])
+        elif "event" in value:
+            self._on_event(value)
