@@ -104,7 +104,7 @@ class Facts:
 
     @cached_property
     def texts(self) -> list[tuple[App, str, str, str]]:
-        """Every text that the user wrote for an app: the app, the path, the name it is stored under, the text."""
+        """Every text that the user wrote for an app: app, path, the name it is stored under, text."""
         return [
             (app, *found)
             for app in self.apps.values()
