@@ -73,7 +73,7 @@ class CApp:
                     shutil.copytree(stage / name, place / name, symlinks=True)
 
     def _compile(self, build: Path, stage: Path) -> None:
-        tools = Toolchain(self._target, self._cache.root)
+        tools = Toolchain(self._target)
         maps = tools.prefix_maps(app=self._directory, build=build, sdk=self._sdk)
         environment = tools.environment() | {
             "KOS_CC": str(tools.cc),

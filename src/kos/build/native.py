@@ -34,10 +34,9 @@ def sdk(target_name: str) -> Path:
         BuildError: it does not compile.
     """
     from kos.build import toolchain
-    from kos.build.cache import Cache
     from kos.build.target import target
 
-    tools = toolchain.Toolchain(target(None if target_name == "host" else target_name), Cache().root)
+    tools = toolchain.Toolchain(target(None if target_name == "host" else target_name))
     place = OUTPUT / target_name
     options = [
         *tools.cmake_options(),
@@ -78,10 +77,9 @@ def _machine_compiler() -> tuple[dict[str, str], str]:
         status = compiler.stat()
         return os.environ | {"CC": found}, f"{compiler} {status.st_size} {status.st_mtime_ns}"
     from kos.build import toolchain
-    from kos.build.cache import Cache
     from kos.build.target import host
 
-    return toolchain.Toolchain(host(), Cache().root).environment(), toolchain.version()
+    return toolchain.Toolchain(host()).environment(), toolchain.version()
 
 
 def _digest(options: Iterable[str], compiler: str) -> str:

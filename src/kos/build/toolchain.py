@@ -54,10 +54,10 @@ class Toolchain:
         bin: directory of the wrappers `cc`, `c++`, `ar`, `ranlib`.
     """
 
-    def __init__(self, target: Target, cache: Path) -> None:
-        """`cache` is a directory of the user's own, which may be deleted at any time."""
+    def __init__(self, target: Target) -> None:
         self.target = target
-        self._cache = cache
+        # Always the user's own cache: what zig keeps there is found by its contents, and dear to make again.
+        cache = self._cache = files.cache_directory()
         zig = zig_program()
         key = hashlib.sha256(f"{zig} {target.triple} {version()}".encode()).hexdigest()[:16]
         self.bin = cache / "toolchain" / f"{target.name}-{key}"
@@ -113,4 +113,4 @@ class Toolchain:
     @staticmethod
     def prefix_maps(**directories: Path) -> str:
         """Compiler flags that write each directory as its name, in debug information and in `__FILE__`."""
-        return " ".join(f"-ffile-prefix-map={path}=/{name}" for name, path in directories.items())
+        return " ".join(quote(f"-ffile-prefix-map={path}=/{name}") for name, path in directories.items())
