@@ -39,7 +39,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PASS_MAX 16       /* descriptors that an app may inherit besides 0, 1 and 2 */
+#define PASS_MAX 32       /* descriptors that an app may inherit besides 0, 1 and 2 */
 #define PACKET_MAX 256    /* bytes of one packet on the status socket */
 #define LAST_CAP_MAX 63   /* the kernel's capability sets are 64 bits wide */
 #define FIRST_PASSED 3

@@ -77,15 +77,12 @@ def install(
             each["image"] = {"kind": "python", "sha256": sha256, "size": 1, "entry": f"{name}_app:main"}
         elif c is not None:
             sha256 = hashlib.sha256(c.encode()).hexdigest()
-            folder = images / sha256 / "bin"
-            folder.mkdir(parents=True, exist_ok=True)
-            subprocess.run(
-                [compiler(), "-O1", "-w", "-x", "c", "-", "-o", str(folder / name), "-lpthread"],
-                input=c,
-                text=True,
-                check=True,
-            )
-            each["image"] = {"kind": "c", "sha256": sha256, "size": 1, "entry": f"bin/{name}"}
+            program = images / sha256 / "bin" / "program"
+            if not program.exists():  # apps may share an image
+                program.parent.mkdir(parents=True)
+                command = [compiler(), "-O1", "-w", "-x", "c", "-", "-o", str(program), "-lpthread"]
+                subprocess.run(command, input=c, text=True, check=True)
+            each["image"] = {"kind": "c", "sha256": sha256, "size": 1, "entry": "bin/program"}
     manifest = {
         "format": "kos.manifest",
         "version": 1,
@@ -156,7 +153,16 @@ class RunningSystem:
             self.lines.append(line)
 
     def client(self) -> ControlClient:
+        self.wait_for("supervisor         | limits: ")
         return ControlClient(self.directory)
+
+    def status(self) -> dict[str, Any]:
+        with self.client() as client:
+            return client.status()
+
+    def restart(self, name: str) -> None:
+        with self.client() as client:
+            client.restart(name)
 
     def stop(self) -> int:
         """Stop in order; → exit status. The rest of the console is in `lines` then."""

@@ -113,7 +113,7 @@ def server_cell(place: Place, manifest: Manifest, name: str) -> Cell:
     return Cell(
         name=name,
         kind="msgserver",
-        command=python_command(place.runtime, "kos.device.msgserver", name),
+        command=python_command(place.runtime, "kos.device.msgserver.__main__", name),
         environ={**_COMMON_ENVIRON, "KOS_PORTS": ",".join(manifest.msg_servers[name].ports)},
         caller_id=SERVER_IDS + sorted(manifest.msg_servers).index(name),
         packages="msgserver",

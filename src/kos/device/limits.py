@@ -121,6 +121,7 @@ class ControlGroups:
     def __init__(self, tops: dict[str, Path]) -> None:
         self._tops = tops  # controller → the system's own folder
         for folder in set(tops.values()):
+            _sweep(folder.parent)
             folder.mkdir()
 
     def rlimits(self, wanted: Wanted) -> dict[str, int]:
@@ -176,6 +177,19 @@ class ControlGroups1(ControlGroups):
             settings += [("pids", "pids.max", wanted.processes + _INIT_PROCESSES)]
         settings += [("cpu", "cpu.shares", max(2, weight(wanted.priority) * 1024 // 100))]
         return _FolderGroup(folders, settings, "memory.usage_in_bytes", "memory.oom_control")
+
+
+def _sweep(above: Path) -> None:
+    """Remove what systems whose supervisor was killed left behind: the kernel keeps empty groups."""
+    for folder in above.glob("kos-*"):
+        pid = folder.name.removeprefix("kos-")
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            try:
+                for inner in (path for path in folder.iterdir() if path.is_dir()):
+                    inner.rmdir()
+                folder.rmdir()
+            except OSError:
+                continue  # its last processes are still dying; the next start comes by
 
 
 class _FolderGroup:

@@ -6,6 +6,7 @@ orders.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -27,6 +28,8 @@ from kos.device.seccomp.policy import policy_for
 
 STATUS_PACKET_MAX = 512  # bytes of one packet from kos-launch
 CONSOLE_READ_MAX = 65536  # bytes taken from a console pipe in one turn
+# The number of execve on each architecture, by its AUDIT_ARCH_ value.
+_EXECVE = {0xC000003E: 59, 0xC00000B7: 221, 0x40000028: 11}
 _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
 
 
@@ -78,32 +81,37 @@ class Process:
 
     def start(self, runtime: Runtime, filters: Path, pass_fds: Sequence[int], *, as_root: bool) -> None:
         """Start bwrap; `pass_fds` become 3, 4, … of the process. The caller still owns and closes them."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        console, output = os.pipe2(os.O_CLOEXEC)
         program = cached_program(policy_for(self.cell.kind, self.cell.resources), runtime.arch, filters)
-        files = [_memory_file("filter", program), _memory_file("config", self.cell.config)]
-        arguments = bwrap_arguments(runtime, self.cell, files[1], as_root=as_root)
-        files.append(_memory_file("arguments", b"".join(text.encode() + b"\0" for text in arguments)))
-        command = launch_command(self.cell, theirs.fileno(), files[0], list(pass_fds), as_root=as_root)
-        self._bwrap = subprocess.Popen(
-            [str(runtime.bwrap), "--args", str(files[2]), "--", *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={},
-            cwd="/",
-            pass_fds=[theirs.fileno(), *files, *pass_fds],
-        )
-        theirs.close()
-        for fd in (output, *files):
-            os.close(fd)
-        self._status = ours
-        self._console = console
-        os.set_blocking(console, False)
+        with contextlib.ExitStack() as ends:  # what only the child needs
+            self._status, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ends.enter_context(theirs)
+            self._status.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            self._status.setblocking(False)
+            self._console, output = os.pipe2(os.O_CLOEXEC)
+            ends.callback(os.close, output)
+            os.set_blocking(self._console, False)
+            orders = [_memory_file(ends, "filter", program), _memory_file(ends, "config", self.cell.config)]
+            arguments = bwrap_arguments(runtime, self.cell, orders[1], as_root=as_root)
+            text = b"".join(argument.encode() + b"\0" for argument in arguments)
+            orders.append(_memory_file(ends, "arguments", text))
+            command = launch_command(self.cell, theirs.fileno(), orders[0], list(pass_fds), as_root=as_root)
+            try:
+                self._bwrap = subprocess.Popen(
+                    [str(runtime.bwrap), "--args", str(orders[2]), "--", *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env={},
+                    cwd="/",
+                    pass_fds=[theirs.fileno(), *orders, *pass_fds],
+                )
+            except OSError:
+                self._status.close()
+                os.close(self._console)
+                raise
         self._bwrap_handle = os.pidfd_open(self._bwrap.pid)
-        self._loop.watch(ours.fileno(), self._on_status)
-        self._loop.watch(console, self._on_console)
+        self._loop.watch(self._status.fileno(), self._on_status)
+        self._loop.watch(self._console, self._on_console)
         self._loop.watch(self._bwrap_handle, self._on_gone)
 
     def memory(self) -> int:
@@ -199,7 +207,7 @@ class Process:
             if not self._executed or self._wait_status is not None:
                 self._drop_filter()
             return
-        if not self._executed:
+        if not self._executed and notification.number == _EXECVE[notification.arch]:
             # kos-launch becomes the app by the one execve that an app's filter ever sees pass.
             self._executed = True
             notify.let_continue(self._filter, notification)
@@ -273,9 +281,10 @@ class Process:
         return End(text, code != 0, None, self._max_rss)
 
 
-def _memory_file(name: str, data: bytes) -> int:
-    """A descriptor that reads `data` from its beginning."""
+def _memory_file(ends: contextlib.ExitStack, name: str, data: bytes) -> int:
+    """A descriptor that reads `data` from its beginning, open as long as `ends`."""
     fd = os.memfd_create(f"kos-{name}")
+    ends.callback(os.close, fd)
     os.write(fd, data)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd

@@ -20,10 +20,7 @@ PROGRAM_PATH = "/kos"
 _HIDDEN_SIZE = 4096
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 # `sys.path` of a Python process: the standard library, then ours, then its image.
-_BOOT = (
-    "import sys; sys.path += ['/kos', '/app/site']; "
-    "import runpy; runpy.run_module({module!r}, None, '__main__', True)"
-)
+_BOOT = "import sys; sys.path += ['/kos', '/app/site']; from {module} import main; sys.exit(main())"
 
 
 def app_uid(caller_id: int) -> int:
@@ -51,7 +48,7 @@ class Cell:
 
 
 def python_command(runtime: Runtime, module: str, *arguments: str) -> tuple[str, ...]:
-    """`python -m module arguments`, with nothing but our own `sys.path`."""
+    """A command that calls `module.main()`, with nothing but our own `sys.path`."""
     boot = _BOOT.format(module=module)
     return (runtime.interpreter, runtime.interpreter, "-I", "-S", "-B", "-c", boot, *arguments)
 

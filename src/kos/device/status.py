@@ -75,7 +75,7 @@ def system(supervisor: Supervisor, messages: dict[str, dict[str, Any]]) -> dict[
 
 
 def state(supervisor: Supervisor) -> str:
-    """One word for the system: starting, running, degraded, failed or stopping."""
+    """One word for the system: starting, running, recovering, degraded, failed or stopping."""
     units: list[Unit] = [*supervisor.servers.values(), *supervisor.apps.values()]
     failed = [unit for unit in units if unit.state == FAILED]
     if supervisor.stopping:
@@ -84,9 +84,9 @@ def state(supervisor: Supervisor) -> str:
         return "failed"
     if failed:
         return "degraded"
-    if any(unit.state in (WAITING, PAUSED) for unit in units) or not supervisor.settled:
+    if not supervisor.settled:
         return "starting"
-    return "running"
+    return "recovering" if any(unit.state in (WAITING, PAUSED) for unit in units) else "running"
 
 
 def _unit(unit: Unit) -> dict[str, Any]:

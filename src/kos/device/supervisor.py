@@ -1,7 +1,7 @@
 """Run a system: message servers and apps in the order that they need each other, and keep them running.
 
 `python -m kos.device.supervisor --dir DIR` runs the system whose `manifest.json` and `store` are in DIR until
-it is told to stop by its control socket, SIGTERM or SIGINT. It leaves `console.log` behind and nothing else.
+it is told to stop by its control socket or a signal. It leaves `console.log` behind and nothing else.
 
 It decides about apps and trusts none of them: whatever it reads from one is bounded and never interpreted.
 """
@@ -63,7 +63,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Until the system has stopped."""
-        self.loop.on_signals((signal.SIGTERM, signal.SIGINT), lambda _number: self.stop())
+        self.loop.on_signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), lambda _number: self.stop())
         self.console.say(f"{self.manifest.name} {self.manifest.release} starts")
         self.console.say(f"limits: {self.place.mechanism.description}")
         for cycle in self._broken:

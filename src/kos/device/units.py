@@ -78,15 +78,18 @@ class Unit:
         self.started_at = time.monotonic()
         self._output = self._host.console.assembler(self.name)
         place = self._host.place
-        with contextlib.ExitStack() as passed:
+        with contextlib.ExitStack() as passed, contextlib.ExitStack() as undo:
             try:
                 cell = self._cell()
                 group = place.mechanism.group(self.name, self._wanted())
-                self.process = Process(self._host.loop, cell, group, self)
+                undo.callback(group.close)
+                process = Process(self._host.loop, cell, group, self)
                 descriptors = [passed.enter_context(each).fileno() for each in self._connections()]
-                self.process.start(place.runtime, place.filters, descriptors, as_root=place.as_root)
+                process.start(place.runtime, place.filters, descriptors, as_root=place.as_root)
+                undo.pop_all()
+                self.process = process
             except (KosError, OSError) as error:
-                self.process = None
+                undo.close()
                 self.on_end(End(f"could not be started: {error}", failed=True))
                 return
         self._host.changed(self)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kos.abi.errors import KosError
 from kos.device.control.address import short_address
 from kos.device.loop import Loop
 
@@ -141,8 +142,9 @@ class ControlServer:
         self.streams: set[Stream] = set()
         self._path = path
         self._listener = socket.socket(socket.AF_UNIX)
-        path.unlink(missing_ok=True)
         with short_address(path) as address:
+            _refuse_if_served(path, address)
+            path.unlink(missing_ok=True)
             previous = os.umask(0o177)
             try:
                 self._listener.bind(address)
@@ -174,3 +176,12 @@ class ControlServer:
             connection.close()
             return
         self.streams.add(Stream(self, connection, None))
+
+
+def _refuse_if_served(path: Path, address: str) -> None:
+    """A socket that answers belongs to a running system; one that does not is left over."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        if probe.connect_ex(address) == 0:
+            raise KosError(
+                "a system is running there already", where=str(path), hint="stop it first: kos-tool stop"
+            )

@@ -186,6 +186,8 @@ _RESOURCES: dict[str, tuple[Rule, ...]] = {
     "kvm": (*_EXEC, ioctl_type(0xAE), ioctl_type(0xAF), ioctl_type(0x54), *names("memfd_create")),
 }
 
+# The resources that change a policy: an image holds the filters of all their combinations.
+RESOURCES_WITH_CALLS = tuple(name for name, rules in _RESOURCES.items() if rules)
 KINDS = ("c", "python", "service", "msgserver")
 
 

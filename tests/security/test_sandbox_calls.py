@@ -1,0 +1,119 @@
+"""System calls that reach out of a sandbox: each ends the app, is reported by name, harms no other app."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.device.systems import app, c_app, needs_bubblewrap
+from tests.security.hostile import beside_steady_apps
+
+pytestmark = pytest.mark.group("security")
+
+USERS = [pytest.param(False, id="as-we-are")]
+if os.geteuid() == 0:
+    USERS.append(pytest.param(True, id="ordinary-user"))
+
+# name of the call → a C statement that makes it; raw calls, so that libc cannot refuse first
+CALLS = {
+    "ptrace": "syscall(SYS_ptrace, 16, 1, 0, 0);",
+    "process_vm_readv": "syscall(SYS_process_vm_readv, 1, 0, 0, 0, 0, 0);",
+    "mount": 'syscall(SYS_mount, "none", "/tmp", "tmpfs", 0, 0);',
+    "umount2": 'syscall(SYS_umount2, "/proc", 2);',
+    "pivot_root": 'syscall(SYS_pivot_root, "/tmp", "/tmp");',
+    "chroot": 'syscall(SYS_chroot, "/tmp");',
+    "unshare": "syscall(SYS_unshare, 0x10000000);",
+    "setns": "syscall(SYS_setns, 3, 0);",
+    "clone": "syscall(SYS_clone, 0x10000000 | 17, 0, 0, 0, 0);",
+    "socket": "syscall(SYS_socket, 17, 3, 0x300);",
+    "bpf": "syscall(SYS_bpf, 0, 0, 0);",
+    "perf_event_open": "syscall(SYS_perf_event_open, 0, 0, -1, -1, 0);",
+    "userfaultfd": "syscall(SYS_userfaultfd, 0);",
+    "keyctl": "syscall(SYS_keyctl, 0, -3, 1);",
+    "add_key": 'syscall(SYS_add_key, "user", "k", "v", 1, -3);',
+    "request_key": 'syscall(SYS_request_key, "user", "k", 0, -3);',
+    "init_module": 'syscall(SYS_init_module, "", 0, "");',
+    "kexec_load": "syscall(SYS_kexec_load, 0, 0, 0, 0);",
+    "reboot": "syscall(SYS_reboot, 0, 0, 0, 0);",
+    "setuid": "syscall(SYS_setuid, 0);",
+    "setresuid": "syscall(SYS_setresuid, 0, 0, 0);",
+    "setgroups": "syscall(SYS_setgroups, 0, 0);",
+    "capset": "syscall(SYS_capset, 0, 0);",
+    "seccomp": "syscall(SYS_seccomp, 1, 0, 0);",
+    "execve": 'char *a[] = {"x", 0}; syscall(SYS_execve, "/proc/self/exe", a, a);',
+    "execveat": 'char *a[] = {"x", 0}; syscall(SYS_execveat, -100, "/proc/self/exe", a, a, 0);',
+    "ioctl": 'syscall(SYS_ioctl, 0, 0x5412, "x");',  # TIOCSTI
+    "prctl": "syscall(SYS_prctl, 8, 1, 0, 0, 0);",  # PR_SET_KEEPCAPS
+    "sethostname": 'syscall(SYS_sethostname, "x", 1);',
+    "settimeofday": "syscall(SYS_settimeofday, 0, 0);",
+    "open_by_handle_at": "syscall(SYS_open_by_handle_at, -100, 0, 0);",
+    "mknodat": 'syscall(SYS_mknodat, -100, "/tmp/m", 0x2000 | 0600, 0x101);',
+    "shmget": "syscall(SYS_shmget, 0, 1 << 20, 0x200 | 0600);",
+    "kcmp": "syscall(SYS_kcmp, 1, 1, 0, 0, 0);",
+    "pidfd_getfd": "syscall(SYS_pidfd_getfd, 3, 0, 0);",
+    "mmap": "syscall(SYS_mmap, 0, 4096, 7, 0x22, -1, 0);",  # writable and executable
+}
+_C = r"""
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+int main(int argc, char **argv) {{
+    const char *which = argv[1];
+    {body}
+    printf("got through: %s\n", which);
+    return 0;
+}}
+"""
+_OTHER_ARCHITECTURE = 'int main(void) { __asm__ volatile("int $0x80" :: "a"(26)); return 0; }'
+
+
+@pytest.mark.parametrize("ordinary_user", USERS)
+def test_calls_of_c_apps(tmp_path: Path, ordinary_user: bool) -> None:
+    """One app for all the calls, restarted with the next: its image is compiled once."""
+    needs_bubblewrap()
+    source = _C.format(
+        body="\n    ".join(f'if (!strcmp(which, "{name}")) {{ {body} }}' for name, body in CALLS.items())
+    )
+    others = {
+        f"hostile_{name}": c_app(source, arguments=[name], processes=4) for name in CALLS if name != "ptrace"
+    }
+    first = c_app(source, arguments=["ptrace"])
+    with beside_steady_apps(tmp_path, first, others=others, ordinary_user=ordinary_user) as system:
+        for name in CALLS:
+            who = "hostile" if name == "ptrace" else f"hostile_{name}"
+            system.wait_for(f"| {who}: system call {name} (")
+        assert not any("got through" in line for line in system.lines)
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="not applicable: no second architecture here")
+def test_calls_of_another_architecture(tmp_path: Path) -> None:
+    """The 32-bit entry of an x86_64 kernel has other numbers: the filter must not be passed that way."""
+    with beside_steady_apps(tmp_path, c_app(_OTHER_ARCHITECTURE)) as system:
+        system.wait_for("hostile: killed by SIGSYS")
+
+
+@pytest.mark.parametrize("ordinary_user", USERS)
+def test_calls_of_python_apps(tmp_path: Path, ordinary_user: bool) -> None:
+    attempts = {
+        "socket": "import socket; socket.create_connection(('127.0.0.1', 22), 1)",
+        "unshare": "import ctypes; ctypes.CDLL(None).unshare(0x10000000)",
+        "ptrace": "import ctypes; ctypes.CDLL(None).ptrace(16, 1, 0, 0)",
+        "execve": "import subprocess, sys; subprocess.run([sys.executable, '-c', 'pass'])",
+        "mount": "import ctypes; ctypes.CDLL(None).mount(b'none', b'/tmp', b'tmpfs', 0, 0)",
+    }
+    apps = {
+        f"hostile_{name}": app(f"def main():\n    {code}\n    print('got through')")
+        for name, code in attempts.items()
+    }
+    first = apps.pop("hostile_socket")
+    with beside_steady_apps(tmp_path, first, others=apps, ordinary_user=ordinary_user) as system:
+        system.wait_for("| hostile: system call socket (")
+        for name in list(attempts)[1:]:
+            system.wait_for(f"| hostile_{name}: system call {name} (")
+        assert not any("got through" in line for line in system.lines)

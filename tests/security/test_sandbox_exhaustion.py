@@ -1,0 +1,179 @@
+"""Apps that take all they can get: memory, processes, files, the console, time to stop."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.device.systems import app, c_app
+from tests.security.hostile import beside_steady_apps
+
+pytestmark = pytest.mark.group("security")
+
+USERS = [pytest.param(False, id="as-we-are")]
+if os.geteuid() == 0:
+    USERS.append(pytest.param(True, id="ordinary-user"))
+
+_FORK_BOMB = r"""
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int main(void) {
+    int n = 0, pid = 0;
+    while (n < 5000 && (pid = fork()) > 0) n++;
+    if (pid == 0) pause();
+    printf("made %d: %s\n", n, strerror(errno));
+    fflush(stdout);
+    pause();
+}
+"""
+
+
+@pytest.mark.parametrize("ordinary_user", USERS)
+def test_fork_bomb(tmp_path: Path, ordinary_user: bool) -> None:
+    hostile = c_app(_FORK_BOMB, processes=10)
+    with beside_steady_apps(tmp_path, hostile, ordinary_user=ordinary_user) as system:
+        system.wait_for("| made 9: Resource temporarily unavailable")
+
+
+_MEMORY = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(void) {
+    int n = 0;
+    char *p;
+    while (n < 4096 && (p = malloc(1 << 20))) { memset(p, 1, 1 << 20); n++; }
+    printf("got %d MiB\n", n);
+    return n < 64 ? 3 : 0;
+}
+"""
+
+
+@pytest.mark.parametrize("ordinary_user", USERS)
+def test_memory(tmp_path: Path, ordinary_user: bool) -> None:
+    hostile = c_app(_MEMORY, memory=32 << 20)
+    with beside_steady_apps(tmp_path, hostile, ordinary_user=ordinary_user) as system:
+        if "control groups" in system.status()["limits"]:
+            system.wait_for("| hostile: killed: out of memory")
+        else:
+            system.wait_for("| hostile: exited with status 3")
+
+
+_HIDDEN_MEMORY = r"""
+import mmap, os
+def main():
+    kept = []
+    try:
+        for n in range(4096):
+            shared = mmap.mmap(-1, 1 << 20)
+            shared.write(b"x" * (1 << 20))
+            kept.append(shared)
+    except OSError as error:
+        print("mmap ends", len(kept), error.errno)
+    raise SystemExit(3 if len(kept) < 1024 else 0)
+"""
+
+
+@pytest.mark.parametrize("ordinary_user", USERS)
+def test_shared_memory_counts_too(tmp_path: Path, ordinary_user: bool) -> None:
+    hostile = app(_HIDDEN_MEMORY, memory=32 << 20)
+    with beside_steady_apps(tmp_path, hostile, ordinary_user=ordinary_user) as system:
+        if "control groups" in system.status()["limits"]:
+            system.wait_for("| hostile: killed: out of memory")
+        else:
+            system.wait_for("| hostile: exited with status 3")
+
+
+_FILL = r"""
+import errno, os
+def main():
+    written = 0
+    for folder in ("/tmp", "/dev/shm", "/dev", "/"):
+        try:
+            with open(f"{folder}/fill{written}", "wb", buffering=0) as file:
+                while written < 1 << 28:
+                    written += file.write(bytes(1 << 20))
+        except OSError as error:
+            print(folder, errno.errorcode[error.errno])
+    print("wrote", written >> 20)
+"""
+
+
+@pytest.mark.parametrize("ordinary_user", USERS)
+def test_files(tmp_path: Path, ordinary_user: bool) -> None:
+    with beside_steady_apps(tmp_path, app(_FILL), ordinary_user=ordinary_user) as system:
+        system.wait_for("| /tmp ENOSPC")
+        system.wait_for("| wrote 16")
+
+
+_DESCRIPTORS = r"""
+import errno, os
+def main():
+    n = 0
+    try:
+        while n < 100000:
+            os.open("/dev/null", os.O_RDONLY)
+            n += 1
+    except OSError as error:
+        print(n, errno.errorcode[error.errno])
+"""
+
+
+def test_descriptors(tmp_path: Path) -> None:
+    with beside_steady_apps(tmp_path, app(_DESCRIPTORS, descriptors=40)) as system:
+        system.wait_for("| 37 EMFILE")
+
+
+_FLOOD = r"""
+import os
+def main():
+    line = b"flood " * 100 + b"\n"
+    for _ in range(200):
+        os.write(1, line * 64)
+    os.write(1, b"no new-line at the end")
+"""
+
+
+def test_console_flood_is_dropped_and_counted(tmp_path: Path) -> None:
+    with beside_steady_apps(tmp_path, app(_FLOOD)) as system:
+        line = system.wait_for("lines dropped, it writes too fast")
+        assert "| supervisor         | hostile: " in line
+
+
+_STUBBORN = r"""
+import os, signal, time
+def main():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: print("no"))
+    for _ in range(3):
+        if os.fork() == 0:
+            while True:
+                time.sleep(0.1)
+    print("here to stay")
+    while True:
+        time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("ordinary_user", USERS)
+def test_outliving_its_stop(tmp_path: Path, ordinary_user: bool) -> None:
+    with beside_steady_apps(tmp_path, app(_STUBBORN), ordinary_user=ordinary_user) as system:
+        system.wait_for("| here to stay")
+        pid = system.status()["apps"]["hostile"]["pid"]
+        system.restart("hostile")
+        system.wait_for("hostile: did not stop within 2 s and is killed")
+        system.wait_for("| here to stay", times=2)
+        assert not Path(f"/proc/{pid}").exists()
+
+
+_SPIN = "int main(void) { for (;;) { } }"
+
+
+def test_burning_the_processor_with_low_priority(tmp_path: Path) -> None:
+    with beside_steady_apps(tmp_path, c_app(_SPIN, priority=0)) as system:
+        before = sum("| steady " in line for line in system.lines)
+        system.wait_for("| steady ", before + 5)
