@@ -54,8 +54,10 @@ def test_an_app_reaches_a_service_of_the_gateway(net):
     status = device.tunnel.ask(op="status")
     assert status["peer"]["endpoint"] == f"{lab.GATEWAY_ADDRESS}:51820"
     assert status["peer"]["handshake_age"] is not None
-    assert status["counters"]["station"]["sent"][0] > 0
-    assert status["counters"]["camera"]["sent"] == [0, 0]
+    assert status["addresses"]["station"]["gateway"] == "10.90.0.1"
+    counters = device.client.counters()
+    assert counters["station"]["sent"][0] > 0
+    assert counters["camera"]["sent"] == [0, 0]
     (report,) = gateway.status()["devices"]
     assert report["device"] == "device-1" and report["rx_bytes"] > 0
     assert report["endpoint"].startswith(lab.DEVICE_ADDRESS + ":")

@@ -7,8 +7,9 @@ answer. A packet with `"event"` may come at any time between answers. Each role 
 - `ethernet`: `links` → who the interfaces are and what the host says about names; `open {interface}` → the
   descriptors of a packet socket for DHCP on it and of a UDP socket for names; `configure {interface, up,
   addresses, gateway, mtu}`; event `link` when an interface changed.
-- `tunnel`: `peer {public_key, endpoint, keep_alive}`; `status` → the peer, the counters and the address of
-  each app, what provisioning said; `rekey` → read the private key again.
+- `tunnel`: `peer {public_key, endpoint, keep_alive, fresh}` (`fresh` forgets the session); `status` → the
+  peer, the address of each app, what provisioning says now (a new private key is taken by the way);
+  `counters` → those of each app.
 
 Plain Python: no I/O.
 """
@@ -22,7 +23,7 @@ OP_OPEN = "open"
 OP_CONFIGURE = "configure"
 OP_PEER = "peer"
 OP_STATUS = "status"
-OP_REKEY = "rekey"
+OP_COUNTERS = "counters"
 EVENT_LINK = "link"
 
 # In the key partition, beside the keys: what provisioning says about the tunnel.

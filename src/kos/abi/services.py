@@ -54,3 +54,16 @@ I2C_TRANSFER = 4
 I2C_TRANSFER_READ = 1  # flag of one message: read
 I2C_FEATURE_TRANSFER = 1  # feature bit: I2C_TRANSFER with a repeated start
 I2C_MESSAGES_MAX = 42  # as Linux's I2C_RDWR_IOCTL_MAX_MSGS
+
+# --- ethernet: payloads of replies are JSON where it says so ----------------------------------------------
+ETHERNET_STATUS = 1  # reply: JSON of interface, link, mac, mtu, addresses, gateway, dns, lease, counters
+# RESOLVE: payload is a host name; the reply's payload is its addresses, one a line, its param the seconds for
+# which they hold. NOT_FOUND when it cannot be resolved.
+ETHERNET_RESOLVE = 2
+ETHERNET_NAME_MAX = 253  # bytes of a host name
+
+# --- internet: the tunnel, as the app sees it -------------------------------------------------------------
+# STATUS reply: JSON of state ("waiting", "resolving", "connecting", "connected"), reason, endpoint,
+# public_key, handshake_age in seconds or null, address of the caller with its mask, gateway, dns, mtu.
+INTERNET_STATUS = 1
+INTERNET_COUNTERS = 2  # reply: JSON of the caller's counters: reason -> [packets, bytes]

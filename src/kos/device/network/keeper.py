@@ -187,14 +187,10 @@ class Keeper:
             self._last_peer = request
             return {}, []
 
-        def rekey(_request: dict[str, Any], _descriptors: list[int]) -> Answer:
-            running().rekey()
-            return {}, []
-
         return {
             wire.OP_PEER: set_peer,
             wire.OP_STATUS: lambda *_: (running().status(), []),
-            wire.OP_REKEY: rekey,
+            wire.OP_COUNTERS: lambda *_: ({"counters": self._hub.counters()}, []),
         }
 
     def close(self) -> None:

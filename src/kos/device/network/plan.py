@@ -70,6 +70,13 @@ class NetworkPlan:
         allowed = tuple(value["allowed_ips"])
         return cls(apps, dict(value["roles"]), value["mtu"], allowed, value["dns"])
 
+    def addresses(self) -> dict[str, dict[str, Any]]:
+        """What each app may know of its own network."""
+        return {
+            app.name: {"address": app.address, "gateway": app.gateway, "dns": self.dns, "mtu": self.mtu}
+            for app in self.apps
+        }
+
     def app(self, name: str) -> AppPlan | None:
         return next((app for app in self.apps if app.name == name), None)
 

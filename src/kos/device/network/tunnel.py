@@ -86,7 +86,7 @@ class Tunnel:
     """One WireGuard interface with one peer."""
 
     def __init__(self, hub: Hub, keys: Path, *, rootless: bool) -> None:
-        """Start WireGuard; without a private key it comes up and stays silent until `rekey`.
+        """Start WireGuard; without a private key it comes up and stays silent until there is one.
 
         Args:
             hub: where the interface belongs.
@@ -97,6 +97,7 @@ class Tunnel:
         self._keys = keys
         self._relay: UdpRelay | None = None
         self._peer: bytes | None = None
+        self._key_seen: tuple[int, int] | None = None
         self.key_problem: str | None = None
         if rootless:
             self._outside = new_network_namespace()
@@ -110,13 +111,17 @@ class Tunnel:
         hub.connect_tunnel()
         if self._relay:
             self.engine.apply(Change(listen_port=INSIDE_PORT))
-        self.rekey()
+        self.follow_key()
 
-    def rekey(self) -> None:
-        """Read the private key again and use it from now on."""
+    def follow_key(self) -> None:
+        """Use the private key of the key partition; after the first time, only when its file has changed."""
+        path = self._keys / wire.TUNNEL_KEY_FILE
+        seen = (path.stat().st_ino, path.stat().st_mtime_ns) if path.is_file() else None
+        if seen is not None and seen == self._key_seen:
+            return
         try:
             self.engine.apply(Change(private_key=read_private_key(self._keys)))
-            self.key_problem = None
+            self._key_seen, self.key_problem = seen, None
         except KosError as error:
             self.key_problem = error.message
 
@@ -134,24 +139,21 @@ class Tunnel:
         if self._relay:
             endpoint = self._relay.inside_endpoint(endpoint)
         allowed = tuple(IPv4Network(text) for text in self._hub.plan.allowed_ips)
-        old = (self._peer,) if self._peer not in (None, public_key) else ()
-        self.engine.apply(
-            Change(
-                peers=(Peer(public_key, endpoint, allowed, keep_alive),), remove=tuple(k for k in old if k)
-            )
-        )
+        fresh = self._peer != public_key or request.get("fresh") is True
+        remove = (self._peer,) if self._peer is not None and fresh else ()
+        self.engine.apply(Change(peers=(Peer(public_key, endpoint, allowed, keep_alive),), remove=remove))
         self._peer = public_key
 
     def status(self) -> dict[str, Any]:
         """The state as plain data; ages are in seconds."""
+        self.follow_key()
         found = self.engine.status()
         peer = found.peer(self._peer) if self._peer else None
         answer: dict[str, Any] = {
             "public_key": encode_key(found.public_key) if found.public_key else "",
             "key_problem": self.key_problem or "",
             "peer": None,
-            "counters": self._hub.counters(),
-            "addresses": {app.name: app.address for app in self._hub.plan.apps},
+            "addresses": self._hub.plan.addresses(),
             "provisioned": read_provisioned(self._keys),
         }
         if peer:
