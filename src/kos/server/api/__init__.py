@@ -1,5 +1,34 @@
 """The HTTP API, `/api/v1`: one router a file. Pages and command line use the same functions."""
 
-from kos.server.api import devices, groups, live, system
+from kos.server.api import (
+    access,
+    alarms,
+    artifacts,
+    data,
+    devices,
+    groups,
+    live,
+    overlays,
+    releases,
+    rollouts,
+    session,
+    system,
+)
 
-ROUTERS = (system.router, devices.router, groups.router, live.router)
+ROUTERS = tuple(
+    module.router
+    for module in (
+        system,
+        session,
+        devices,
+        groups,
+        releases,
+        overlays,
+        artifacts,
+        rollouts,
+        data,
+        alarms,
+        live,
+        access,
+    )
+)

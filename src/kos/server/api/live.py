@@ -28,8 +28,10 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, content: AsyncIterator[str]) -> None:
-        super().__init__(content, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    def __init__(self, content: AsyncIterator[str], status_code: int = 200) -> None:
+        super().__init__(
+            content, status_code, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
 
 
 def event(kind: str, data: Any) -> str:

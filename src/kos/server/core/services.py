@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from kos.server.core.artifacts.store import BlobStore
+from kos.server.core.auth.first import make_first_admin
 from kos.server.core.auth.limits import RateLimit
 from kos.server.core.bus.claims import Signer
 from kos.server.core.bus.client import Bus
@@ -34,6 +35,8 @@ from kos.server.settings import Settings
 
 log = logging.getLogger(__name__)
 
+FIRST_PASSWORD = "KOS_SERVER_ADMIN_PASSWORD"
+
 
 class Services:
     """The running parts of one server process."""
@@ -47,6 +50,7 @@ class Services:
         self.studio_csrf = secrets.token_hex(32)
         self.claim_limit = RateLimit(burst=10, per_minute=10)
         self.login_limit = RateLimit(burst=10, per_minute=20)
+        self.first_password: str | None = None  # to be shown once
         self.process: BusProcess | None = None
         self.bus = Bus(
             settings.bus_url.split(",") if settings.bus_url else [], self.keys, settings.bus_replicas
@@ -75,6 +79,9 @@ class Services:
         with self.database.write() as session:
             if session.scalar(select(Organisation).limit(1)) is None:
                 session.add(Organisation(slug=DEFAULT_ORGANISATION, name="Default", created_at=now()))
+                session.flush()
+            if not self.settings.studio:
+                self.first_password = make_first_admin(session, os.environ.get(FIRST_PASSWORD))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Services]:

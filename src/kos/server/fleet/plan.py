@@ -65,6 +65,7 @@ class Plan:
         window: minutes of the day (UTC) in which devices get offers: (from, to); None is always.
         approval: a second person must approve first.
         late_joiners: devices that begin to match later take part.
+        forgiven: failures that a person has seen and that no longer count.
     """
 
     phases: tuple[str, ...] = ("10%", "50%", "100%")
@@ -77,6 +78,7 @@ class Plan:
     window: tuple[int, int] | None = None
     approval: bool = False
     late_joiners: bool = True
+    forgiven: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.phases) <= PHASES_MAX:
@@ -196,7 +198,7 @@ class Tally:
 def too_many_failures(plan: Plan, members: Sequence[Member]) -> str:
     """Why the rollout must stop; "" when it need not."""
     tally = Tally.of(members)
-    failed = tally.among(FAILURES)
+    failed = max(0, tally.among(FAILURES) - plan.forgiven)
     finished = failed + tally.among((HEALTHY,))
     if plan.max_failures is not None and failed >= plan.max_failures:
         return f"{failed} devices failed, the limit is {plan.max_failures}"

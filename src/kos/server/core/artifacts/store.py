@@ -73,3 +73,16 @@ class BlobStore:
         finally:
             draft.unlink(missing_ok=True)
         return found, size
+
+    def adopt(self, draft: Path, digest: str) -> None:
+        """Give a draft whose digest was checked its name. The draft is gone afterwards."""
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        path = self.path(digest)
+        path.parent.mkdir(exist_ok=True)
+        draft.replace(path)
+
+    def clean(self) -> None:
+        """Remove drafts that a process that died has left."""
+        for draft in self.drafts.iterdir():
+            draft.unlink(missing_ok=True)
