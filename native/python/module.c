@@ -2,7 +2,6 @@
  * kos.app._native: the calls of libkos for Python. A thin layer: types in and out, the interpreter's lock released
  * around whatever may wait, a status that is no success raised as the class that `register` named.
  */
-#define _GNU_SOURCE
 #include <string.h>
 #include <sys/mman.h>
 

@@ -1,5 +1,4 @@
 /* Atomic words in any writable buffer, see shared_memory.h. */
-#define _GNU_SOURCE
 #include "shared_memory.h"
 
 #include <linux/futex.h>

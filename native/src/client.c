@@ -4,7 +4,6 @@
  * Order in memory: words and payload first, then request_seq (release), then a full barrier, then "does the owner
  * sleep?". The reply is read only after reply_seq said that it is there.
  */
-#define _GNU_SOURCE
 #include <string.h>
 
 #include <kos/msg.h>

@@ -1,5 +1,4 @@
 /* Which message servers this app has, and which of them grants a port. See control.h. */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,4 @@
 /* One question, one answer, see control.h. */
-#define _GNU_SOURCE
 #include "control.h"
 
 #include <errno.h>

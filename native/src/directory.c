@@ -1,5 +1,4 @@
 /* Ports: bind, query, request; and the calls that concern the message server itself. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
 #include <string.h>

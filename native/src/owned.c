@@ -1,5 +1,4 @@
 /* The table of mailboxes that this app owns, see server.h. */
-#define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -162,7 +161,7 @@ static bool take_queued(struct owned *owned, struct received *received)
 {
     uint32_t head = owned->closed ? owned->final_head : read_word(&owned->mailbox->queue_head);
     uint32_t count = queued(owned, head);
-    if (count == 0) {
+    if (count == 0 || owned->used) {
         return false;
     }
     /* A head that is impossibly far ahead: the holder wrote over its own messages; take what is there. */

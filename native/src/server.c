@@ -5,7 +5,6 @@
  * A wait is an epoll over each mailbox's event, each message server's event and its hang-up. The events are edge-
  * triggered and never read: no holder can clear or block another's.
  */
-#define _GNU_SOURCE
 #include "server.h"
 
 #include <errno.h>

@@ -1,5 +1,4 @@
 /* What existing apps call in their set-up and has no meaning here, see kos/caps.h. */
-#define _GNU_SOURCE
 #include <stdatomic.h>
 #include <unistd.h>
 

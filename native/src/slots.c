@@ -1,5 +1,4 @@
 /* The records of the token slots, see slots.h. */
-#define _GNU_SOURCE
 #include "slots.h"
 
 #include <sys/mman.h>

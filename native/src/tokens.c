@@ -1,5 +1,4 @@
 /* The token calls of the API: slots as the app manages them. */
-#define _GNU_SOURCE
 #include <string.h>
 #include <sys/mman.h>
 

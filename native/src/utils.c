@@ -1,5 +1,4 @@
 /* Console, assertions, delays. See kos/app.h. Nothing here talks to a message server. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>

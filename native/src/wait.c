@@ -1,5 +1,4 @@
 /* Waiting and waking, see wait.h. */
-#define _GNU_SOURCE
 #include "wait.h"
 
 #include <errno.h>

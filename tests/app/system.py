@@ -24,8 +24,9 @@ def _pair() -> tuple[socket.socket, socket.socket]:
 class App:
     """A process with a control connection to one or more message servers; its output is one pipe."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], caller_id: int) -> None:
         self.process = process
+        self.id = caller_id
         self._pending = b""
 
     def line(self) -> str:
@@ -76,7 +77,8 @@ class MessageServer:
         self.admin, theirs = _pair()
         self.admin.settimeout(DEADLINE)
         # The admin connection is descriptor 3 there; a shell would be one more process in between.
-        boot = f"import os; os.dup2({theirs.fileno()}, 3); from kos.device.msgserver.__main__ import main; main()"
+        place = f"import os; os.dup2({theirs.fileno()}, 3)"
+        boot = f"{place}; from kos.device.msgserver.__main__ import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", boot, name],
             pass_fds=[theirs.fileno()],
@@ -139,7 +141,7 @@ class System:
         )
         for _server, mine in ours:
             mine.close()
-        app = App(process)
+        app = App(process, caller_id)
         self.apps.append(app)
         return app
 

@@ -55,16 +55,16 @@ const char *kos_status_name(IN kos_status_t status);
         _Pragma("GCC diagnostic pop")                                                                         \
     } while (0)
 
-#define KOS_ASSERT_STATUS_(status, expected, ...)                                                      \
-    do {                                                                                               \
-        kos_status_t kos_found_ = (kos_status_t)(status);                                              \
-        if (kos_found_ != (expected)) {                                                                \
-            kos_assert_status_failed(__FILE__, __LINE__, #status, kos_found_, (expected), __VA_ARGS__); \
-        }                                                                                              \
+#define KOS_ASSERT_STATUS_(status, text, expected, ...)                                              \
+    do {                                                                                             \
+        kos_status_t kos_found_ = (kos_status_t)(status);                                            \
+        if (kos_found_ != (expected)) {                                                              \
+            kos_assert_status_failed(__FILE__, __LINE__, text, kos_found_, (expected), __VA_ARGS__); \
+        }                                                                                            \
     } while (0)
 
-#define kos_assert_ok(status, ...) KOS_ASSERT_STATUS_(status, STATUS_OK, __VA_ARGS__)
-#define kos_assert_created(status, ...) KOS_ASSERT_STATUS_(status, STATUS_CREATED, __VA_ARGS__)
+#define kos_assert_ok(status, ...) KOS_ASSERT_STATUS_(status, #status, STATUS_OK, __VA_ARGS__)
+#define kos_assert_created(status, ...) KOS_ASSERT_STATUS_(status, #status, STATUS_CREATED, __VA_ARGS__)
 
 KOS_END_DECLS
 
