@@ -25,3 +25,9 @@ KEYS = click.option(
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Directory with the device's keys.  [default: new ones for this run]",
 )
+IN_PROJECT = click.option(
+    "--project",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=".",
+    help="The system project.  [default: here]",
+)

@@ -1,0 +1,26 @@
+"""Make a new Python app in a system project"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kos.tool import options, output
+
+SECTION = "Start"
+
+
+@click.command()
+@click.argument("name")
+@options.IN_PROJECT
+def command(name: str, project: Path) -> None:
+    """Make a Python app in a system project, below apps/, and print its path."""
+    from kos.tool import new
+
+    new.check_module(name)
+    place = new.app_directory(project, name)
+    new.make("python", name, place)
+    output.result(str(place))
+    output.say(f'next, in system.py: .put_app(App("{name}", PythonImage("apps/{name}")))')
+    output.say(f'and what it may use: .connect_protocol("{name}", Poukai.log)')
