@@ -46,8 +46,8 @@ RELEASE_ONLY = (Profile.RELEASE,)
 
 
 def etsi(*provisions: str) -> tuple[str, ...]:
-    """Provisions of ETSI EN 303 645 V3.1.3."""
-    return tuple(f"ETSI EN 303 645, provision {provision}" for provision in provisions)
+    """Provisions of ETSI EN 303 645, as V2.1.1 (2020-06) numbers them."""
+    return tuple(f"ETSI EN 303 645 V2.1.1, provision {provision}" for provision in provisions)
 
 
 def iec(*requirements: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from kos.assurance.rule import Fault, Severity, iec, practice, rule
         "A call waits until it is answered. Around a circle, each can wait for the next: all of them stop, "
         "and no watchdog sees a fault because every one is alive."
     ),
-    sources=(*practice("Deadlock conditions (Coffman 1971)"), *iec("CR 7.1", "CR 3.6")),
+    sources=(*practice("Deadlock conditions (Coffman 1971)"), *iec("CR 7.1")),
     fix=(
         "let one of them only send: AccessControl.client(blocking=False); or let the server call back through"
         " a token"

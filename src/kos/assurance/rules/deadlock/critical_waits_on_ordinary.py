@@ -16,7 +16,7 @@ from kos.assurance.rule import Fault, Severity, iec, rule
         "critical one hangs with it, and the system is judged healthy or broken by an app that nobody "
         "declared essential."
     ),
-    sources=iec("CR 7.1", "CR 3.6"),
+    sources=iec("CR 7.1"),
     fix="make the server critical too, or let the critical app only send",
 )
 def check(facts: Facts) -> Iterator[Fault]:

@@ -17,7 +17,7 @@ from kos.assurance.rule import Fault, Severity, iec, rule
         "An app is started when the servers of its ports are ready. In a circle there is no first one: the "
         "device breaks it somewhere, and that app starts without what it needs."
     ),
-    sources=iec("CR 7.4", "CR 3.6"),
+    sources=iec("CR 7.4"),
     fix="turn one of the connections round, or split the app that both need",
 )
 def check(facts: Facts) -> Iterator[Fault]:

@@ -26,7 +26,7 @@ def _pieces(app: App) -> Iterator[str]:
     "An interrupt, line, serial device or bus is granted twice",
     looks_at="the interrupt, gpio, serial and i2c resources of all apps",
     why="Each holder assumes that nobody else touches it: interrupts are lost, outputs fight, transfers mix.",
-    sources=(*etsi("5.6-7"), *iec("CR 2.1", "CR 3.6")),
+    sources=(*etsi("5.6-7"), *iec("CR 2.1")),
     fix="give it to one app and let the other use it through a port",
 )
 def check(facts: Facts) -> Iterator[Fault]:

@@ -16,7 +16,7 @@ from kos.manifest import Mmio
         "Whoever can write a device's registers can make it do what the other holder never asked for; "
         "isolation between the two is gone."
     ),
-    sources=(*etsi("5.6-8"), *iec("CR 2.1", "CR 3.6")),
+    sources=(*etsi("5.6-8"), *iec("CR 2.1")),
     fix="give the device to one app and let the other use it through a port",
 )
 def check(facts: Facts) -> Iterator[Fault]:

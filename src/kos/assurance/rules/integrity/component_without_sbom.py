@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from kos.assurance.facts import Facts
-from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, nist, rule
+from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
 
 _DIST_INFO = re.compile(r"(?:^|/)([A-Za-z0-9_.]+)-([A-Za-z0-9_.!+]+)\.dist-info/METADATA")
 
@@ -15,7 +15,7 @@ _DIST_INFO = re.compile(r"(?:^|/)([A-Za-z0-9_.]+)-([A-Za-z0-9_.!+]+)\.dist-info/
     "A component of the image is not in the SBOM",
     looks_at="installed Python distributions in each app's image against the SBOM",
     why="When a hole in that component is published, nobody finds the devices that have it.",
-    sources=(*etsi("5.3-1", "5.2-3"), *iec("CR 7.8"), *nist("Device Identification: Asset identification")),
+    sources=(*etsi("5.3-1", "5.2-3"), *iec("CR 7.8")),
     fix="build the SBOM again from what is in the images",
     depth=Depth.IMAGE,
 )

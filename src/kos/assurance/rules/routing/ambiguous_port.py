@@ -16,7 +16,7 @@ from kos.assurance.rule import Fault, Severity, iec, practice, rule
         "An app asks for a port by its name alone: which of the two answers is decided by an order that "
         "nobody wrote down, so a message can go to the wrong server."
     ),
-    sources=(*practice("Confused deputy (Hardy 1988)"), *iec("CR 3.6")),
+    sources=(*practice("Confused deputy (Hardy 1988)"), *iec("CR 2.1")),
     fix="give one of the ports another name, or take one of the grants away",
 )
 def check(facts: Facts) -> Iterator[Fault]:

@@ -15,7 +15,7 @@ from kos.assurance.rule import Fault, Severity, iec, rule
         "Each request for it fails, so the client never does its work; and an app that is added later could "
         "take the place of the missing server unnoticed."
     ),
-    sources=iec("CR 7.7", "CR 3.6"),
+    sources=iec("CR 7.6", "CR 7.7"),
     fix="let an app serve it with serve_protocol, or take the client's grant away with disconnect_protocol",
 )
 def check(facts: Facts) -> Iterator[Fault]:

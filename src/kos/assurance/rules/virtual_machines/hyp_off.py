@@ -13,7 +13,7 @@ from kos.manifest import ManifestError, PlatformSpec
     "A microVM is in a system whose platform cannot run it",
     looks_at="apps that run a guest against hyp= of the platform",
     why="The guest never starts, or starts in an emulator that was never confined or measured for it.",
-    sources=iec("CR 7.4", "CR 3.6"),
+    sources=iec("CR 7.6"),
     fix="build for a platform with hyp=on, such as imx8mm-evk,hyp=on",
 )
 def check(facts: Facts) -> Iterator[Fault]:
