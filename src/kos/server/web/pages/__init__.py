@@ -1,5 +1,5 @@
 """One page a file; each is a GET that renders."""
 
-from kos.server.web.pages import device, devices
+from kos.server.web.pages import access, data, device, devices, releases, rollouts
 
-PAGES = (devices.router, device.router)
+PAGES = tuple(module.router for module in (devices, device, releases, rollouts, data, access))

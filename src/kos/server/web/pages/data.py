@@ -1,0 +1,51 @@
+"""Data of all devices: where to look and how to take it along; alarms and their rules."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from sqlalchemy import func, select
+
+from kos.server.api.common import CanReadData, Own, devices_of
+from kos.server.core.db.models import Alarm, AlarmRule, Device, Series
+from kos.server.web.render import page
+
+router = APIRouter()
+
+SHOWN = 200
+
+
+@router.get("/data", response_class=HTMLResponse)
+def data_page(request: Request, own: Own, principal: CanReadData) -> HTMLResponse:
+    """Series by name, with how many devices send them."""
+    with own.database.read() as session:
+        mine = devices_of(principal).with_only_columns(Device.id)
+        chosen = (
+            select(Series.name, func.count(), func.min(Series.device_id))
+            .where(Series.device_id.in_(mine))
+            .group_by(Series.name)
+            .order_by(Series.name)
+        )
+        return page(request, "data.html", principal, series=session.execute(chosen.limit(SHOWN)).all())
+
+
+@router.get("/alarms", response_class=HTMLResponse)
+def alarms_page(request: Request, own: Own, principal: CanReadData) -> HTMLResponse:
+    """Alarms, open ones first, and the rules."""
+    with own.database.read() as session:
+        mine = devices_of(principal).with_only_columns(Device.id)
+        alarms = (
+            select(Alarm, AlarmRule, Device.name)
+            .join(AlarmRule, AlarmRule.id == Alarm.rule_id)
+            .join(Device, Device.id == Alarm.device_id)
+            .where(Alarm.device_id.in_(mine))
+            .order_by(Alarm.cleared_at.is_not(None), Alarm.id.desc())
+        )
+        rules = select(AlarmRule).where(AlarmRule.organisation_id == principal.organisation_id)
+        return page(
+            request,
+            "alarms.html",
+            principal,
+            alarms=session.execute(alarms.limit(SHOWN)).all(),
+            rules=session.scalars(rules.order_by(AlarmRule.id)).all(),
+        )
