@@ -87,7 +87,10 @@ _kos_install_packages() { # ROOT EXTRA…
 _kos_build_native() {
     _kos_say "building the native parts"
     _kos_hash=$(_kos_native_hash "$1")
-    "$KOS_PYTHON" -m kos.build.native >/dev/null || _kos_fail "the native parts could not be built" "see what it printed above"
+    for _kos_module in kos.build.native kos.device.launcher; do
+        "$KOS_PYTHON" -m "$_kos_module" >/dev/null ||
+            _kos_fail "the native parts could not be built" "see what it printed above"
+    done
     echo "$_kos_hash" >"$KOS_VENV/.kos-native"
 }
 

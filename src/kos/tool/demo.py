@@ -26,7 +26,8 @@ PLATFORM = "host"
 SETTINGS = {"KOS_CONFIG_DEMO__INTRUDER": "true", "KOS_CONFIG_SENSOR__INTERVAL": "500"}
 VICTIM = "wx_sensor"
 WAIT_SECONDS = 20.0  # for each thing that is to happen
-READINGS = 3  # lines of the station that are shown before and after the crash
+READING = "station: reading "  # in each line that the station logs
+READINGS = 3  # that are shown before and after the crash
 
 
 class Watcher:
@@ -76,11 +77,11 @@ class Watcher:
 
         return self._wait(what, found)
 
-    def output_of(self, app: str, count: int, since: int = 0) -> None:
-        """Wait for so many console lines of an app after the first `since` lines."""
+    def readings(self, since: int = 0) -> None:
+        """Wait for some readings among the console lines after the first `since` ones."""
         self._wait(
-            f"{count} lines of {app}",
-            lambda: sum(f"| {app} " in line for line in self._lines[since:]) >= count,
+            "readings of the sensor",
+            lambda: sum(READING in line for line in self._lines[since:]) >= READINGS,
         )
 
 
@@ -111,7 +112,7 @@ def _process_of(sandbox: int) -> int:
 
 def _show(system: host.HostRun) -> None:
     watcher = Watcher(system)
-    watcher.output_of("station", READINGS)
+    watcher.readings()
 
     output.step(
         "what the manifest does not grant does not exist: the intruder asked for ports that it was not given"
@@ -131,7 +132,7 @@ def _show(system: host.HostRun) -> None:
             ready=True,
             restarts=before[VICTIM]["restarts"] + 1,
         )
-        watcher.output_of("station", READINGS, since=lines)
+        watcher.readings(since=lines)
         after = client.status()["apps"]
     others = [name for name in before if name != VICTIM and before[name]["pid"] != after[name]["pid"]]
     if others:
