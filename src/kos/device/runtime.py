@@ -26,7 +26,7 @@ from kos.abi.errors import KosError
 # What each kind of process can import, as folders of the package `kos`.
 PACKAGES = {
     "app": ("abi", "app"),
-    "service": ("abi", "app", "services"),
+    "service": ("abi", "app", "network", "services"),
     "msgserver": ("abi", "app", "device/msgserver"),
 }
 # What services may import beside the standard library, as on the device; the key store signs with it.

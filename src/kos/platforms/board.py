@@ -55,7 +55,8 @@ class Board:
         memory: bytes of RAM.
         console: Linux's name of the serial console with its speed.
         kernel_set: package set with the kernel.
-        boot_modules: what the initramfs loads: the storage's drivers. The root's own file system is always there.
+        boot_modules: what the initramfs loads: the storage's drivers. The root's own file system is always
+            there.
         modules: what the kernel may load later: Ethernet, watchdog, I2C, …
         device_tree: path below the kernel package's device trees; empty where the boot loader has it.
         loader: its boot loader.

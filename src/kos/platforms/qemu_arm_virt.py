@@ -3,9 +3,9 @@
 from kos.platforms.board import MIB, Board, BootLoader
 
 _SOURCES = (
-    "QEMU documentation, system/arm/virt.rst: RAM from 0x40000000, PL011 serial, virtio over PCI, two flash banks",
-    "U-Boot 2025.01, doc/board/emulation/qemu-arm.rst and configs/qemu_arm64_defconfig: environment in the second "
-    "flash bank (CONFIG_ENV_ADDR 0x4000000, CONFIG_ENV_SIZE 0x40000), kernel_addr_r 0x40400000, ramdisk_addr_r 0x44000000",
+    "QEMU documentation, system/arm/virt.rst: RAM from 0x40000000, PL011, virtio over PCI, two flash banks",
+    "U-Boot 2025.01, doc/board/emulation/qemu-arm.rst, include/configs/qemu-arm.h: load addresses",
+    "U-Boot 2025.01, configs/qemu_arm64_defconfig: environment in the second flash bank (CONFIG_ENV_ADDR)",
 )
 _ENVIRONMENT = {
     "fdt_high": "0xffffffff",

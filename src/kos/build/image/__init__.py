@@ -1,1 +1,3 @@
-"""Images for devices: root file system, bootfs, disk. Equal inputs give equal bytes; nothing here needs root."""
+"""Images for devices: root file system, bootfs, disk. Equal inputs give equal bytes; nothing here needs
+root.
+"""

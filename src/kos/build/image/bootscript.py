@@ -1,11 +1,13 @@
 """The boot loader's two scripts, for U-Boot's hush parser.
 
-`boot.scr`, on the boot partition, is written once in a device's life: it chooses a slot by the boot record and counts
-the attempt. `slot.scr`, in each slot's bootfs, belongs to a generation: it starts that generation's kernel.
+`boot.scr`, on the boot partition, is written once in a device's life: it chooses a slot by the boot record
+and counts the attempt. `slot.scr`, in each slot's bootfs, belongs to a generation: it starts that
+generation's kernel.
 
-Debian's U-Boot builds have no boot counter and no redundant environment (docs/adr/0010-boot-counting.md), but they
-run scripts and write sectors, so `boot.scr` keeps the record that `kos.device.store.bootrecord` defines. It starts a
-slot on trial only after the count was written, and starts *something* when the record cannot be read.
+Debian's U-Boot builds have no boot counter and no redundant environment (docs/adr/0010-boot-counting.md), but
+they run scripts and write sectors, so `boot.scr` keeps the record that `kos.device.store.bootrecord` defines.
+It starts a slot on trial only after the count was written, and starts *something* when the record cannot be
+read.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ reset
 
 
 def boot_script(loader: BootLoader, record_sector: int, bootfs: dict[str, int]) -> str:
-    """`boot.scr`: `record_sector` is where kos-env begins, `bootfs` maps each slot to its partition's number."""
+    """`boot.scr`: `record_sector` is where kos-env begins, `bootfs` maps each slot to its partition's
+    number.
+    """
     interface = loader.storage.split(" ")[0]
     sectors = [record_sector + offset // SECTOR for offset in bootrecord.COPY_OFFSETS]
     common = {
@@ -75,7 +79,8 @@ def boot_script(loader: BootLoader, record_sector: int, bootfs: dict[str, int]) 
     }
     start = "setenv kos_best 0\nsetenv kos_use a\nsetenv kos_safe b\nsetenv kos_tried -\nsetenv kos_tries 0\n"
     read = "".join(
-        _READ.format(sector=here, other=there, **common) for here, there in zip(sectors, sectors[::-1])
+        _READ.format(sector=here, other=there, **common)
+        for here, there in zip(sectors, reversed(sectors), strict=True)
     )
     parts = "\n".join(
         f'if test "${{kos_slot}}" = "{slot}"; then setenv kos_part {number:x}; fi'
@@ -85,7 +90,9 @@ def boot_script(loader: BootLoader, record_sector: int, bootfs: dict[str, int]) 
 
 
 def slot_script(loader: BootLoader, arguments: str, device_tree: str) -> str:
-    """`slot.scr`: load and start what lies beside it. `device_tree` is empty where the boot loader has it itself."""
+    """`slot.scr`: load and start what lies beside it. `device_tree` is empty where the boot loader has it
+    itself.
+    """
     load = f"load {loader.storage}:${{kos_part}}"
     fdt = "${fdt_addr_r}" if device_tree else "${fdtcontroladdr}"
     loads = [f"{load} ${{kernel_addr_r}} kernel"]

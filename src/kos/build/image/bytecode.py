@@ -1,7 +1,7 @@
 """Byte-compile a target's Python files with the target's own version of Python, running here.
 
-The SDK holds that Python for this machine (`python-host`); it runs through its own dynamic loader, so nothing is
-installed. Files carry a hash that is never checked, so importing them needs no look at the source.
+The SDK holds that Python for this machine (`python-host`); it runs through its own dynamic loader, so nothing
+is installed. Files carry a hash that is never checked, so importing them needs no look at the source.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kos.abi.errors import KosError
-from kos.build.image.run import EPOCH, find
+from kos.build.image.run import EPOCH
 from kos.build.sdk.sets import PYTHON
 
 _COMPILE = """

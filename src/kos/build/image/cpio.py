@@ -1,4 +1,6 @@
-"""An initramfs: a `newc` cpio archive with fixed times, owners and inode numbers (Linux, buffer-format.rst)."""
+"""An initramfs: a `newc` cpio archive with fixed times, owners and inode numbers (Linux,
+buffer-format.rst).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A whole disk for a device: boot loader, boot record, two slots, keys, data. What `run` starts and `bootstrap` writes."""
+"""A whole disk for a device: boot loader, boot record, two slots, keys, data. What `run` starts and
+`bootstrap` writes.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def write(board: Board, sdk: Sdk, name: str, contents: Contents, image: Path) ->
 
 
 def flash(board: Board, image: Path) -> None:
-    """The simulator's second flash bank: the boot loader's own environment, which starts KOS without a countdown."""
+    """The simulator's second flash bank: the boot loader's own environment, which starts KOS without a
+    countdown.
+    """
     loader = board.loader
     start = f"load {loader.storage}:1 {loader.scratch:#x} boot.scr && source {loader.scratch:#x}"
     block = ubootenv.encode(

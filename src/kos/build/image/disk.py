@@ -1,4 +1,6 @@
-"""Disk images: a GPT with named partitions, filled from files. Sparse, made without root and without mounting."""
+"""Disk images: a GPT with named partitions, filled from files. Sparse, made without root and without
+mounting.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ TYPES = {"fat": "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7", "linux": "0FC63DAF-8483-
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition: `size` in bytes (a multiple of 1 MiB), `content` a file of at most that size, or none."""
+    """One partition: `size` in bytes (a multiple of 1 MiB), `content` a file of at most that size, or
+    none.
+    """
 
     name: str
     size: int
@@ -104,7 +108,8 @@ def ext4(path: Path, size: int, label: str, tree: Path | None = None) -> None:
     seed = hashlib.sha256(label.encode()).hexdigest()[:8]
     with path.open("wb") as image:
         image.truncate(size)
-    extended = f"hash_seed={uuid.uuid5(_NAMESPACE, seed)},root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1,nodiscard"
+    extended = f"hash_seed={uuid.uuid5(_NAMESPACE, seed)},root_owner=0:0,nodiscard"
+    extended += ",lazy_itable_init=1,lazy_journal_init=1"
     options = ["-F", "-q", "-t", "ext4", "-L", label, "-U", str(identity), "-E", extended, "-m", "1"]
     content = ["-d", str(tree)] if tree else []
     # E2FSPROGS_FAKE_TIME fixes every time stamp that mke2fs itself writes.

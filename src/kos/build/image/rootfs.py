@@ -1,21 +1,32 @@
 """The root file system of a device: Debian's Python and a few programs, our runtime, the kernel's modules.
 
-No shell, no package manager, nothing that was not asked for: programs come from an allow list, the rest of a package
-by its folders. Machines differ only in their kernel and modules.
+No shell, no package manager, nothing that was not asked for: programs come from an allow list, the rest of a
+package by its folders. Machines differ only in their kernel and modules.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from itertools import combinations
 from pathlib import Path
+
+import pyseccomp
 
 import kos
 from kos.abi.errors import KosError
-from kos.build.image import bytecode, modules, native
+from kos.build import native
+from kos.build.image import bytecode, modules, programs
 from kos.build.image.run import EPOCH, run
 from kos.build.sdk.sets import PYTHON
 from kos.device import runtime
+from kos.device.seccomp.compiler import ARCHITECTURES, cached_program
+from kos.device.seccomp.policy import KINDS, RESOURCES_WITH_CALLS, policy_for
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
 
 PROGRAMS = ("bin/bwrap", "bin/kmod", "bin/wg", f"bin/python{PYTHON}", "sbin/e2fsck")
 LINKS = {
@@ -27,17 +38,21 @@ LINKS = {
     "etc/mtab": "../proc/self/mounts",
 }
 MOUNT_POINTS = ("data", "dev", "keys", "proc", "run", "sys", "tmp")
-LIBRARY_DROP = (
-    "audit engines-3 gconv libBrokenLocale* libc_malloc_debug* libdb-* libmemusage* libnsl* libnss_compat* libnss_hesiod* "
-    "libpcprofile* libthread_db* ossl-modules libmvec* libformw* libmenuw* libpanelw* libtic* libcurses* libncursesw* "
-    "libtinfo*"
-).split()
-STDLIB_DROP = (
-    "EXTERNALLY-MANAGED LICENSE.txt __phello__ _pyrepl antigravity.py config-* curses dbm ensurepip idlelib lib2to3 "
-    "pydoc.py pydoc_data test this.py tkinter turtle.py turtledemo unittest venv wsgiref xmlrpc "
-    "lib-dynload/_test* lib-dynload/_xx* lib-dynload/xx* lib-dynload/_dbm* lib-dynload/_gdbm* lib-dynload/_curses* "
-    "lib-dynload/readline*"
-).split()
+LIBRARY_DROP = _words(
+    """
+    audit engines-3 gconv libBrokenLocale* libc_malloc_debug* libdb-* libmemusage* libnsl*
+    libnss_compat* libnss_hesiod* libpcprofile* libthread_db* libmvec* libformw*
+    libmenuw* libpanelw* libtic* libcurses* libncursesw* libtinfo*
+    """
+)
+STDLIB_DROP = _words(
+    """
+    EXTERNALLY-MANAGED LICENSE.txt __phello__ _pyrepl antigravity.py config-* curses dbm
+    ensurepip idlelib lib2to3 pydoc.py pydoc_data test this.py tkinter turtle.py turtledemo
+    unittest venv wsgiref xmlrpc lib-dynload/_test* lib-dynload/_xx* lib-dynload/xx*
+    lib-dynload/_dbm* lib-dynload/_gdbm* lib-dynload/_curses* lib-dynload/readline*
+    """
+)
 DIST_PACKAGES = ("_cffi_backend*.so", "cryptography", "pyroute2", "pr2modules")
 RUNTIME = "usr/lib/kos"
 # What process 1 and the supervisor import; apps see only `runtime.PACKAGES`.
@@ -123,16 +138,42 @@ def _remove(folder: Path, patterns: list[str]) -> None:
 
 
 def _runtime(tree: Path, arch: str) -> None:
-    """Our packages: for process 1 in one place, for each kind of sandbox as the supervisor wants them staged."""
+    """Our packages: for process 1 in one place, for each kind of sandbox as the supervisor wants them
+    staged.
+    """
     source = Path(kos.__file__).parent
     home = tree / RUNTIME
-    launch = native.program("launch/kos_launch.c", arch)
+    launch = programs.program("launch/kos_launch.c", arch)
     copy_packages(source, home / "python", PROCESS_1)
+    extension = native.sdk(arch) / "python" / native.EXTENSION.name
     for kind, folders in runtime.PACKAGES.items():
         copy_packages(source, home / "packages" / kind, folders)
         shutil.copy(launch, home / "packages" / kind / runtime.LAUNCH_NAME)
+        if "app" in folders:
+            shutil.copy(extension, home / "packages" / kind / "kos/app" / extension.name)
+    # Services are ours: they may use Debian's packages beside the standard library.
+    packages = tree / "usr/lib/python3/dist-packages"
+    shutil.copytree(packages, home / "packages/service", dirs_exist_ok=True)
+    _seccomp(home, arch)
     (home / "init").write_text(_INIT)
     (home / "init").chmod(0o755)
+
+
+def _seccomp(home: Path, arch: str) -> None:
+    """Every filter that a manifest can ask for, compiled, and what names a violating call."""
+    machine = {"aarch32": "arm"}.get(arch, arch)
+    assert machine in ARCHITECTURES
+    for count in range(len(RESOURCES_WITH_CALLS) + 1):
+        for resources in combinations(RESOURCES_WITH_CALLS, count):
+            for kind in KINDS:
+                cached_program(policy_for(kind, resources), machine, home / "packages/filters")
+    for path in (home / "packages/filters").iterdir():
+        path.chmod(0o644)
+    # ctypes finds libraries by running a compiler or ldconfig, which a device has not.
+    text = Path(pyseccomp.__file__).read_text()
+    for name, library in (("c", "libc.so.6"), ("seccomp", "libseccomp.so.2")):
+        text = text.replace(f'ctypes.util.find_library("{name}")', f'"{library}"')
+    (home / "python/pyseccomp.py").write_text(text)
 
 
 def copy_packages(source: Path, target: Path, folders: tuple[str, ...]) -> None:

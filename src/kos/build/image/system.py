@@ -1,7 +1,8 @@
-"""The parts of a device's system for one board: root file system and bootfs, the two blobs that an update can carry.
+"""The parts of a device's system for one board: root file system and bootfs, the two blobs that an update can
+carry.
 
-Both depend only on the board and the SDK and our runtime, not on a system's manifest, so they are made once and kept
-by the hash of what they were made from.
+Both depend only on the board and the SDK and our runtime, not on a system's manifest, so they are made once
+and kept by the hash of what they were made from.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kos
-from kos.build.image import bootscript, cpio, disk, modules, native, rootfs
+from kos.build.image import bootscript, cpio, disk, modules, programs, rootfs
 from kos.build.image.run import run
 from kos.build.sdk import home
 from kos.build.sdk.install import Sdk, Wanted, host_architecture
@@ -33,13 +34,23 @@ class System:
     root: Path
     kernel_release: str
 
+    def identities(self) -> dict[str, tuple[str, int]]:
+        """SHA-256 and size of each part."""
+        found = {}
+        for name, path in (("bootfs", self.bootfs), ("root", self.root)):
+            with path.open("rb") as file:
+                found[name] = (hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+        return found
+
     def sizes(self) -> dict[str, int]:
         """Bytes that each part has to be delivered with."""
         return {"root": self.root.stat().st_size, "bootfs": self.bootfs.stat().st_size}
 
 
 def build(board: Board, sdk: Sdk, arguments: str = "") -> System:
-    """Build the system for a board, or take it from the cache. `arguments` are added to the kernel's command line."""
+    """Build the system for a board, or take it from the cache. `arguments` are added to the kernel's command
+    line.
+    """
     key = _key(board, sdk, arguments)
     folder = home.image_cache() / "system" / f"{board.name}-{board.arch}-{key}"
     facts = folder / "facts.json"
@@ -67,7 +78,7 @@ def _key(board: Board, sdk: Sdk, arguments: str) -> str:
     package = Path(kos.__file__).parent
     folders = {*rootfs.PROCESS_1, "app", "build/image"}
     files = [path for folder in folders for path in (package / folder).rglob("*.py")]
-    files += [native.SOURCES / "launch/kos_launch.c", native.SOURCES / "initramfs/init.c"]
+    files += [programs.SOURCES / "launch/kos_launch.c", programs.SOURCES / "initramfs/init.c"]
     for path in sorted(files):
         digest.update(f"{path.relative_to(package.parents[1])}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:24]
@@ -100,7 +111,7 @@ def initramfs(board: Board, kernel: modules.Kernel) -> bytes:
     ]
     for number, path in enumerate(kernel.closure(["squashfs", *board.boot_modules])):
         entries.append(cpio.file(f"modules/{number:03d}-{modules.module_name(path)}.ko", modules.read(path)))
-    entries.append(cpio.file("init", native.program("initramfs/init.c", board.arch).read_bytes(), 0o755))
+    entries.append(cpio.file("init", programs.program("initramfs/init.c", board.arch).read_bytes(), 0o755))
     return cpio.archive(entries)
 
 
@@ -124,7 +135,9 @@ def bootfs(board: Board, kernel: modules.Kernel, arguments: str, image: Path) ->
 
 
 def packed_kernel(kernel: modules.Kernel, target: Path) -> Path:
-    """arm64's plain kernel image packed with LZ4, which U-Boot's `booti` unpacks; arm's zImage unpacks itself."""
+    """arm64's plain kernel image packed with LZ4, which U-Boot's `booti` unpacks; arm's zImage unpacks
+    itself.
+    """
     if kernel.image.read_bytes()[0x38:0x3C] != b"ARM\x64":  # Linux, arch/arm64/booting.rst: the image's magic
         return kernel.image
     run("lz4", "-9", "-f", "-q", "-BI", "--no-frame-crc", kernel.image, target)

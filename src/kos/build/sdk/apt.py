@@ -107,8 +107,9 @@ class PrivateApt:
     def _not_on_device(self) -> list[str]:
         """Entries of dpkg's status file that make apt believe that a package is installed already."""
         return [
-            f"Package: {name}\nStatus: install ok installed\nVersion: 99:0\nArchitecture: {self._architecture}\n"
-            "Multi-Arch: foreign\nMaintainer: none\nDescription: not on the device\n\n"
+            f"Package: {name}\nStatus: install ok installed\nVersion: 99:0\n"
+            f"Architecture: {self._architecture}\nMulti-Arch: foreign\n"
+            "Maintainer: none\nDescription: not on the device\n\n"
             for name in NOT_ON_DEVICE
         ]
 
@@ -143,7 +144,9 @@ class PrivateApt:
 
 
 def verified(path: Path, package: Package) -> Path:
-    """`path`, when its bytes are those that the index promised; a wrong file is removed, so that a retry works."""
+    """`path`, when its bytes are those that the index promised; a wrong file is removed, so that a retry
+    works.
+    """
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != package.sha256:

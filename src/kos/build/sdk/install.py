@@ -123,7 +123,9 @@ def _bring(
 
 
 def unpack(archives: list[Path], target: Path) -> None:
-    """Unpack packages into a new folder, which appears complete or not at all. No script of a package runs."""
+    """Unpack packages into a new folder, which appears complete or not at all. No script of a package
+    runs.
+    """
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

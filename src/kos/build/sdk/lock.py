@@ -1,4 +1,6 @@
-"""The lock of an SDK version: every package of every set with its hash, so that it can be brought again exactly."""
+"""The lock of an SDK version: every package of every set with its hash, so that it can be brought again
+exactly.
+"""
 
 from __future__ import annotations
 

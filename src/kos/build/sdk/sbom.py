@@ -1,4 +1,6 @@
-"""A lock as a CycloneDX 1.5 bill of materials. Pure; no serial number and no time, so equal locks give equal bytes."""
+"""A lock as a CycloneDX 1.5 bill of materials. Pure; no serial number and no time, so equal locks give equal
+bytes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from kos.build.sdk.sets import SUITE
 
 def component(package: Package) -> dict:
     """One package, named by its package URL (purl-spec, type `deb`)."""
-    purl = f"pkg:deb/debian/{quote(package.name)}@{quote(package.version)}?arch={package.architecture}&distro={SUITE}"
+    name = f"{quote(package.name)}@{quote(package.version)}"
+    purl = f"pkg:deb/debian/{name}?arch={package.architecture}&distro={SUITE}"
     return {
         "type": "library",
         "bom-ref": purl,

@@ -1,7 +1,7 @@
 """Package sets: which Debian packages a target needs, as data. Adding a set needs no code anywhere else.
 
-A set with `closure` is installed with what its packages depend on, except `NOT_ON_DEVICE`; without, exactly the
-named packages (a meta package stands for what it depends on).
+A set with `closure` is installed with what its packages depend on, except `NOT_ON_DEVICE`; without, exactly
+the named packages (a meta package stands for what it depends on).
 """
 
 from __future__ import annotations
@@ -16,11 +16,41 @@ PYTHON = "3.13"  # the Python of SUITE
 DEBIAN_ARCH = {"aarch64": "arm64", "aarch32": "armhf"}
 
 # What packages depend on and a device must not have (shell, package manager) or does not use.
-NOT_ON_DEVICE = (
-    "adduser bash ca-certificates coreutils dash debconf diffutils dpkg dracut findutils gzip init-system-helpers "
-    "initramfs-tools install-info libpam-runtime libreadline8t64 linux-base linux-initramfs-tool login mawk media-types netbase "
-    "passwd perl perl-base python3-bcrypt python3-psutil readline-common sed sensible-utils tar tzdata util-linux"
-).split()
+NOT_ON_DEVICE = [
+    "adduser",
+    "bash",
+    "ca-certificates",
+    "coreutils",
+    "dash",
+    "debconf",
+    "diffutils",
+    "dpkg",
+    "dracut",
+    "findutils",
+    "gzip",
+    "init-system-helpers",
+    "initramfs-tools",
+    "install-info",
+    "libpam-runtime",
+    "libreadline8t64",
+    "linux-base",
+    "linux-initramfs-tool",
+    "login",
+    "mawk",
+    "media-types",
+    "netbase",
+    "passwd",
+    "perl",
+    "perl-base",
+    "python3-bcrypt",
+    "python3-psutil",
+    "readline-common",
+    "sed",
+    "sensible-utils",
+    "tar",
+    "tzdata",
+    "util-linux",
+]
 
 
 @dataclass(frozen=True)

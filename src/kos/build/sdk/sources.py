@@ -28,7 +28,10 @@ class Source:
     suite: str
 
     def stanza(self) -> str:
-        return f"Types: deb\nURIs: {self.uri}\nSuites: {self.suite}\nComponents: {COMPONENTS}\nSigned-By: {KEYRING}\n"
+        return (
+            f"Types: deb\nURIs: {self.uri}\nSuites: {self.suite}\n"
+            f"Components: {COMPONENTS}\nSigned-By: {KEYRING}\n"
+        )
 
 
 def from_targets(text: str) -> list[Source]:

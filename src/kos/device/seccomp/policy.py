@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 # be asked for with clone; clone3, whose flags a filter cannot see, is refused.
 CLONE_NAMESPACES = 0x7E020000
 CLONE_PTRACE = 0x00002000
-AF_UNIX = 1
+AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
+SOCK_STREAM, SOCK_DGRAM = 1, 2
 PROT_WRITE_EXEC = 0x6
 LOW_32 = 0xFFFFFFFF  # the kernel ignores the upper half of an ioctl's request: compare without it
 
@@ -43,6 +44,7 @@ class Policy:
 
     allow: tuple[Rule, ...]
     refuse: dict[str, int] = field(default_factory=dict)
+    refuse_if: tuple[tuple[Rule, int], ...] = ()  # beside allowed uses of the same call
 
 
 def names(text: str) -> tuple[Rule, ...]:
@@ -168,7 +170,17 @@ _REFUSE = {
     "capget": errno.EPERM,
 }
 
-_NETWORK = names("socket bind listen accept accept4 connect")
+# Sockets of an app that has a network: TCP, UDP and ping, and local ones, which lead nowhere. No raw packets.
+_INTERNET = (
+    *(
+        Rule("socket", (Condition(0, LOW_32, family), Condition(1, 0xF, kind)))
+        for family in (AF_UNIX, AF_INET, AF_INET6)
+        for kind in (SOCK_STREAM, SOCK_DGRAM)
+    ),
+    *names("bind listen accept accept4 connect"),
+)
+# The C library asks which addresses there are and does without an answer.
+_REFUSE_IF = {"internet": ((Rule("socket", (Condition(0, LOW_32, AF_NETLINK),)), errno.EAFNOSUPPORT),)}
 _EXEC = names("execve execveat")
 
 # What a resource of the manifest adds.
@@ -182,7 +194,8 @@ _RESOURCES: dict[str, tuple[Rule, ...]] = {
     "storage": (),
     "keys": (),
     "supervisor": (),
-    "network": (*_NETWORK, *_EXEC, *names("setns unshare mount"), ioctl_type(0x89), ioctl_type(0x54)),
+    "network": (),  # ethernet and tunnel are handed what they use
+    "internet": _INTERNET,  # not in a manifest: what a grant of kos_internet_protocol brings
     "kvm": (*_EXEC, ioctl_type(0xAE), ioctl_type(0xAF), ioctl_type(0x54), *names("memfd_create")),
 }
 
@@ -200,4 +213,6 @@ def policy_for(kind: str, resources: tuple[str, ...] = ()) -> Policy:
     for resource in sorted(set(resources)):
         allow += _RESOURCES[resource]
     granted = {rule.name for rule in allow}
-    return Policy(allow, {name: error for name, error in _REFUSE.items() if name not in granted})
+    refuse = {name: error for name, error in _REFUSE.items() if name not in granted}
+    refuse_if = tuple(pair for resource in sorted(set(resources)) for pair in _REFUSE_IF.get(resource, ()))
+    return Policy(allow, refuse, refuse_if)

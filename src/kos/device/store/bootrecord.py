@@ -1,9 +1,10 @@
 """The boot record: which slot the boot loader starts, and how often it may still try it. Pure.
 
-The record lies twice in the partition `kos-env`, each copy an environment block of U-Boot with a checksum. A change
-is written over the older copy with the next sequence number, so that one whole copy exists at every moment.
-The boot loader's script (`kos.build.image.bootscript`) takes one try off before it starts a slot on trial; only a
-system that found itself healthy makes its slot the good one. Other words in the partition are notes for people.
+The record lies twice in the partition `kos-env`, each copy an environment block of U-Boot with a checksum. A
+change is written over the older copy with the next sequence number, so that one whole copy exists at every
+moment. The boot loader's script (`kos.build.image.bootscript`) takes one try off before it starts a slot on
+trial; only a system that found itself healthy makes its slot the good one. Other words in the partition are
+notes for people.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""U-Boot's environment block: CRC-32, then `name=value` strings, each ended by a zero (U-Boot, env.rst). Pure.
+"""U-Boot's environment block: CRC-32, then `name=value` strings, each ended by a zero (U-Boot, env.rst).
+Pure.
 
-This is the form without a flag byte: what `env export -c`, `env import -c` and a one-line `fw_env.config` speak.
+This is the form without a flag byte: what `env export -c`, `env import -c` and a one-line `fw_env.config`
+speak.
 """
 
 from __future__ import annotations

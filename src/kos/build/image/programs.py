@@ -1,4 +1,6 @@
-"""Our own small static programs for a device: the initramfs's init and kos-launch. Built by zig, kept by their hash."""
+"""Our own small static programs for a device: the initramfs's init and kos-launch. Built by zig, kept by
+their hash.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,86 @@
+"""What a device mounts, and where its partitions are. The root is mounted already, read-only, by the
+initramfs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from pathlib import Path
+
+from kos.abi.errors import KosError
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 1, 2, 4, 8, 1024
+_TMP = MS_NOSUID | MS_NODEV
+
+# (source, target, type, flags, options). Apps see none of this, only what their sandbox makes of it.
+BASE = (
+    ("tmpfs", "/run", "tmpfs", _TMP, "mode=0755,size=25%"),
+    ("tmpfs", "/tmp", "tmpfs", _TMP, "mode=1777,size=25%"),
+    ("cgroup2", "/sys/fs/cgroup", "cgroup2", _TMP | MS_NOEXEC, "nsdelegate"),
+    ("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=0600,ptmxmode=0666"),
+)
+DATA, KEYS = Path("/data"), Path("/keys")
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    """The system call.
+
+    Raises:
+        KosError: it failed.
+    """
+    words = [text.encode() for text in (source, target, kind, options)]
+    if _LIBC.mount(words[0], words[1], words[2], flags, words[3]):
+        raise KosError(f"cannot mount {kind} on {target}: {os.strerror(ctypes.get_errno())}", where=source)
+
+
+def mount_base() -> None:
+    """Everything that is not on the storage."""
+    for source, target, kind, flags, options in BASE:
+        if target.startswith("/dev/"):
+            Path(target).mkdir(exist_ok=True)
+        mount(source, target, kind, flags, options)
+
+
+def partition(name: str) -> Path:
+    """The device of the partition that the GPT calls `name`.
+
+    Raises:
+        KosError: there is none.
+    """
+    wanted = f"PARTNAME={name}"
+    for entry in sorted(Path("/sys/class/block").iterdir()):
+        if wanted in (entry / "uevent").read_text().splitlines():
+            return Path("/dev", entry.name)
+    raise KosError(f"the storage has no partition {name}")
+
+
+def mount_storage() -> None:
+    """The data and the key partition. A data partition that the kernel refuses is repaired first."""
+    data = str(partition("kos-data"))
+    flags = MS_NOSUID | MS_NODEV | MS_NOATIME
+    try:
+        mount(data, str(DATA), "ext4", flags)
+    except KosError:
+        subprocess.run(["/usr/sbin/e2fsck", "-y", data], stdin=subprocess.DEVNULL, check=False)
+        mount(data, str(DATA), "ext4", flags)
+    mount(str(partition("kos-keys")), str(KEYS), "ext4", flags | MS_NOEXEC)
+
+
+def load_drivers() -> None:
+    """Load the modules of all devices that are there already; the kernel asks for others as they come."""
+    aliases = set()
+    for path in Path("/sys/devices").rglob("modalias"):
+        aliases.add(path.read_text().strip())
+    if aliases:
+        command = ["/usr/sbin/modprobe", "--all", "--quiet", "--use-blacklist", *sorted(aliases)]
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+
+
+def command_line() -> dict[str, str]:
+    """The kernel's command line, as far as it is `kos.KEY=VALUE`: KEY → VALUE."""
+    words = Path("/proc/cmdline").read_text().split()
+    pairs = (word.removeprefix("kos.").partition("=") for word in words if word.startswith("kos."))
+    return {key: value for key, _equals, value in pairs}

@@ -1,0 +1,66 @@
+"""The running system of a device: the supervisor in a process of its own, on the generation that was chosen.
+
+The process is forked and not started anew, because a second interpreter would take longer than all of the
+rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from kos.device.store.store import Store
+
+RUN = Path("/run/kos")
+DIRECTORY = RUN / "system"  # what the supervisor calls its place
+IMAGE = Path("/usr/lib/kos/packages")
+PACKAGES = RUN / "packages"
+
+
+def prepare(store: Store, data: Path, keys: Path) -> None:
+    """Make the supervisor's place: the store, the apps' data and the keys are elsewhere, its own files are in
+    RAM.
+    """
+    for folder in (DIRECTORY, PACKAGES / "filters", data / "apps"):
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for link, target in (("store", store.root), ("data", data / "apps"), ("keys", keys)):
+        (DIRECTORY / link).symlink_to(target)
+    for folder in IMAGE.iterdir():
+        if folder.name != "filters":
+            (PACKAGES / folder.name).symlink_to(folder)
+    # New filters can be added beside those that the image holds.
+    for program in (IMAGE / "filters").iterdir():
+        (PACKAGES / "filters" / program.name).symlink_to(program)
+
+
+def run_supervisor(manifest: bytes) -> None:
+    """Run the system until it is told to stop; what the supervisor's process does."""
+    from kos.device.cells import Place
+    from kos.device.limits import detect
+    from kos.device.loop import Loop
+    from kos.device.runtime import runtime_with
+    from kos.device.supervisor import Supervisor
+    from kos.manifest import codec
+
+    (DIRECTORY / "manifest.json").write_bytes(manifest)
+    loop = Loop()
+    place = Place(DIRECTORY, runtime_with(PACKAGES), detect("kos"), True)
+    supervisor = Supervisor(place, codec.load(manifest, where="manifest.json"), loop)
+    supervisor.console.subscribe(lambda line: print(line, flush=True))
+    supervisor.run()
+    loop.close()
+
+
+def start(work: Callable[[], None]) -> int:
+    """Run `work` in a new process; its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.setsid()
+        work()
+        code = 0
+    finally:
+        os._exit(code)

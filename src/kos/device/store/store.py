@@ -1,0 +1,210 @@
+"""The store: blobs by their hash, unpacked images, manifests, generations and the current link.
+
+    blobs/sha256/<hex>      what updates brought
+    images/<hex>/           app images, unpacked
+    manifests/<hex>.json    and <hex>.signatures.json
+    generations/N/          record.json: what it is and what became of it
+    current                 a link to generations/N
+
+Each change is ordered so that a power cut at any step leaves the old or the new generation whole. What a cut
+left half done is recognised by its name (it starts with `.part-`) and cleared away by `recover`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from kos.abi.errors import KosError
+from kos.device.store import generations
+from kos.device.store.filesystem import FileSystem
+from kos.device.store.generations import Generation
+from kos.device.store.unpack import unpack
+
+PART = ".part-"
+_FOLDERS = ("blobs/sha256", "images", "manifests", "generations")
+SIGNATURES_MAX = 1 << 20  # bytes of all signatures of a manifest
+
+
+class Store:
+    """A store in a folder."""
+
+    def __init__(self, root: Path, files: FileSystem | None = None) -> None:
+        self.root = root
+        self.files = files or FileSystem()
+
+    def recover(self) -> None:
+        """Make what is missing and clear away what a power cut left half done."""
+        for folder in _FOLDERS:
+            self.files.make_directory(self.root / folder)
+            self._clear(self.root / folder)
+        self._clear(self.root)
+
+    def _clear(self, folder: Path) -> None:
+        for name in os.listdir(folder):
+            if name.startswith(PART):
+                self.files.remove(folder / name)
+
+    # --- blobs ----------------------------------------------------------------------------------------
+    def blob(self, sha256: str) -> Path:
+        return self.root / "blobs/sha256" / sha256
+
+    def image(self, sha256: str) -> Path:
+        return self.root / "images" / sha256
+
+    def missing(self, blobs: Mapping[str, int]) -> dict[str, int]:
+        """Those that are not here, with their sizes."""
+        return {name: size for name, size in sorted(blobs.items()) if not self._has(name, size)}
+
+    def _has(self, sha256: str, size: int) -> bool:
+        try:
+            return self.blob(sha256).stat().st_size == size
+        except FileNotFoundError:
+            return False
+
+    def add_blob(self, sha256: str, size: int, chunks: Iterable[bytes]) -> None:
+        """Take in a blob: write it, read it back from the storage, and only then give it its name.
+
+        Raises:
+            KosError: the bytes are not those that the hash promises, on the way or on the storage.
+        """
+        part = self.root / "blobs/sha256" / f"{PART}{sha256}"
+        try:
+            self.files.write(part, _checked(chunks, sha256, size))
+            found = hashlib.sha256()
+            for chunk in self.files.read_back(part):
+                found.update(chunk)
+            if found.hexdigest() != sha256:
+                raise KosError(f"the storage gave back other bytes than were written to blob {sha256[:12]}")
+        except BaseException:
+            self.files.remove(part)
+            raise
+        self.files.rename(part, self.blob(sha256))
+        self.files.sync_directory(part.parent)
+
+    def unpack_images(self, wanted: Iterable[str]) -> None:
+        """Unpack app images that are not unpacked yet."""
+        for sha256 in sorted(wanted):
+            if self.image(sha256).is_dir():
+                continue
+            part = self.root / "images" / f"{PART}{sha256}"
+            self.files.remove(part)
+            self.files.make_directory(part)
+            unpack(self.blob(sha256), part, self.files)
+            self.files.sync_tree(part)
+            self.files.rename(part, self.image(sha256))
+        self.files.sync_directory(self.root / "images")
+
+    # --- manifests and generations --------------------------------------------------------------------
+    def add_manifest(self, manifest: bytes, signatures: Mapping[str, str]) -> str:
+        """Keep a manifest and its signatures; its SHA-256."""
+        sha256 = hashlib.sha256(manifest).hexdigest()
+        folder = self.root / "manifests"
+        for name, data in (
+            (f"{sha256}.signatures.json", json.dumps(dict(signatures), sort_keys=True).encode()),
+            (f"{sha256}.json", manifest),
+        ):
+            self._write(folder / name, data)
+        return sha256
+
+    def manifest(self, generation: Generation) -> bytes:
+        """The manifest of a generation, checked against its hash.
+
+        Raises:
+            KosError: it is gone or damaged.
+        """
+        path = self.root / "manifests" / f"{generation.manifest}.json"
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise KosError(f"the manifest cannot be read: {error.strerror}", where=str(path)) from error
+        if hashlib.sha256(data).hexdigest() != generation.manifest:
+            raise KosError("the manifest is damaged", where=str(path))
+        return data
+
+    def generations(self) -> dict[int, Generation]:
+        """Every generation whose record can be read, by number."""
+        found = {}
+        for path in (self.root / "generations").iterdir():
+            record = path / "record.json"
+            if path.name.isdecimal() and record.exists():
+                found[int(path.name)] = generations.load(record.read_bytes(), str(record))
+        return found
+
+    def current(self) -> int:
+        """The number that the current link names; 0 where there is none."""
+        try:
+            name = os.readlink(self.root / "current").rpartition("/")[2]
+        except FileNotFoundError:
+            return 0
+        return int(name) if name.isdecimal() else 0
+
+    def put_generation(self, generation: Generation) -> None:
+        """Write a generation's record, new or changed."""
+        folder = self.root / "generations" / str(generation.number)
+        if folder.is_dir():
+            self._write(folder / "record.json", generation.dump())
+            return
+        part = folder.with_name(f"{PART}{generation.number}")
+        self.files.remove(part)
+        self.files.make_directory(part)
+        self.files.write(part / "record.json", [generation.dump()])
+        self.files.sync_directory(part)
+        self.files.rename(part, folder)
+        self.files.sync_directory(folder.parent)
+
+    def move_current(self, number: int) -> None:
+        """Point the current link at a generation, at once or not at all."""
+        part = self.root / f"{PART}current"
+        self.files.remove(part)
+        self.files.link(part, f"generations/{number}")
+        self.files.rename(part, self.root / "current")
+        self.files.sync_directory(self.root)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        part = path.with_name(f"{PART}{path.name}")
+        self.files.write(part, [data])
+        self.files.rename(part, path)
+        self.files.sync_directory(path.parent)
+
+    # --- garbage --------------------------------------------------------------------------------------
+    def collect(self, blobs_of: Mapping[int, Iterable[str]]) -> list[str]:
+        """Remove generations that nothing needs, then what only they needed; the names of what went.
+
+        `blobs_of` names the app images of each generation that is kept.
+        """
+        known = self.generations()
+        kept = generations.keep(known, self.current())
+        gone = [self.root / "generations" / str(number) for number in sorted(set(known) - kept)]
+        manifests = {known[number].manifest for number in kept}
+        images = {sha256 for number in kept for sha256 in blobs_of[number]}
+        for folder, wanted in (("manifests", manifests), ("images", images), ("blobs/sha256", images)):
+            for path in sorted((self.root / folder).iterdir()):
+                if path.name.split(".")[0] not in wanted:
+                    gone.append(path)
+        for path in gone:
+            self.files.remove(path)
+            if path.parent.name == "generations":
+                # No record may outlive what it names.
+                self.files.sync_directory(path.parent)
+        return [str(path.relative_to(self.root)) for path in gone]
+
+
+def _checked(chunks: Iterable[bytes], sha256: str, size: int) -> Iterable[bytes]:
+    """The chunks, while they are counted and hashed; an error at the end when they are not what was
+    promised.
+    """
+    digest, count = hashlib.sha256(), 0
+    for chunk in chunks:
+        count += len(chunk)
+        if count > size:
+            raise KosError(f"blob {sha256[:12]} is longer than the {size} bytes that the manifest says")
+        digest.update(chunk)
+        yield chunk
+    if count != size or digest.hexdigest() != sha256:
+        raise KosError(
+            f"blob {sha256[:12]} arrived damaged: {count} of {size} bytes, {digest.hexdigest()[:12]}"
+        )

@@ -1,0 +1,31 @@
+"""What a device image is filled with: the system that was asked for, a device's keys, the platform's own
+parts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kos.build.image import data, system
+from kos.build.image.device import DATA_SIZE, Contents
+from kos.build.manifest_zip import ManifestZip
+from kos.build.sdk.install import Sdk
+from kos.platforms.board import Board
+from kos.tool.request import RunRequest, install_keys
+
+
+def contents(request: RunRequest, board: Board, sdk: Sdk, folder: Path) -> Contents:
+    """Prepare everything in the new folder `folder`."""
+    tree = folder / "data"
+    tree.mkdir(parents=True)
+    manifest = request.install(tree)
+    document = (tree / "manifest.json").read_bytes()
+    (tree / "manifest.json").unlink()
+    signatures = {}
+    if request.is_archive:
+        with ManifestZip(request.source) as archive:
+            signatures = {name: text.decode() for name, text in archive.signatures.items()}
+    parts = system.build(board, sdk, manifest.options.kernel_command_line or "")
+    data.fill(tree, manifest, document, signatures, parts)
+    install_keys(folder / "keys", request.keys)
+    return Contents(parts, tree, folder / "keys", manifest.options.data_size or DATA_SIZE)
