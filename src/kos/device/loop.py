@@ -41,6 +41,7 @@ class Loop:
         self._order = itertools.count()
         self._running = False
         self._wake: tuple[int, int] | None = None
+        self._signals: list[int] = []
 
     def watch(self, fd: int, callback: Callback) -> None:
         """Call back whenever `fd` is readable or its other end is gone."""
@@ -59,7 +60,8 @@ class Loop:
         read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._wake = (read_end, write_end)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for number in numbers:
+        self._signals = list(numbers)
+        for number in self._signals:
             signal.signal(number, lambda *_: None)
 
         def woken() -> None:
@@ -86,6 +88,8 @@ class Loop:
     def close(self) -> None:
         if self._wake:
             signal.set_wakeup_fd(-1)
+            for number in self._signals:
+                signal.signal(number, signal.SIG_IGN)  # what is left is the way out: nothing may cut it short
             for fd in self._wake:
                 os.close(fd)
         self._selector.close()
