@@ -42,7 +42,7 @@ def test_ordinary_apps_open_no_connection_and_start_no_program(kind: str) -> Non
 
 
 def test_what_a_resource_adds() -> None:
-    assert "socket" in {rule.name for rule in policy_for("python", ("network",)).allow}
+    assert "socket" in {rule.name for rule in policy_for("python", ("internet",)).allow}
     with_kvm = policy_for("service", ("kvm",))
     assert "execve" in {rule.name for rule in with_kvm.allow}
     assert "memfd_create" not in with_kvm.refuse

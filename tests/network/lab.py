@@ -13,6 +13,7 @@ import selectors
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from kos.device.network.client import NetworkClient
 from kos.device.network.plan import AppPlan, NetworkPlan
 from kos.network import nft
-from kos.network.namespaces import in_namespace, new_network_namespace
+from kos.network.namespaces import bind_mount, in_namespace, mount_private_tmpfs, new_network_namespace
 from kos.network.rtnl import Rtnl
 from kos.network.wireguard import encode_key
 
@@ -229,6 +230,15 @@ class Device:
     def close(self) -> None:
         self.tunnel.link.close()
         self.client.close()
+
+
+def open_tun_to_everybody() -> None:
+    """Give the calling thread a /dev/net/tun that any user may open, as a developer's machine has."""
+    mount_private_tmpfs("/mnt")
+    node = Path("/mnt/tun")
+    os.mknod(node, 0o666 | stat.S_IFCHR, os.stat("/dev/net/tun").st_rdev)
+    node.chmod(0o666)
+    bind_mount(str(node), "/dev/net/tun")
 
 
 def plan(*apps: AppPlan, **settings: Any) -> NetworkPlan:

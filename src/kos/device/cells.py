@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kos.abi.errors import KosError
+from kos.abi.network import ENVIRON as NETWORK_ENVIRON
 from kos.device.limits import Mechanism, Wanted
 from kos.device.runtime import Bind, Runtime
 from kos.device.sandbox import Cell, app_uid, python_command
@@ -35,6 +36,9 @@ class Place:
     runtime: Runtime
     mechanism: Mechanism
     as_root: bool
+    owns_machine: bool = (
+        False  # a device: its interfaces are ours; on the host platform they are the developer's
+    )
 
     @property
     def filters(self) -> Path:
@@ -62,8 +66,22 @@ def _within_ours(descriptors: int | None) -> int | None:
     return min(descriptors, hard)
 
 
-def app_cell(place: Place, manifest: Manifest, app: App) -> Cell:
-    """What an app is given. Its descriptors are its message servers in order of their names, from 3 on."""
+def app_cell(
+    place: Place,
+    manifest: Manifest,
+    app: App,
+    *,
+    joined: bool = False,
+    keeper: bool = False,
+    resolv: Path | None = None,
+) -> Cell:
+    """What an app is given. Its descriptors are its message servers in order of their names, from 3 on.
+
+    Args:
+        joined: it is started inside its own network.
+        keeper: it gets a connection to the keeper of the network, as its last descriptor.
+        resolv: its /etc/resolv.conf.
+    """
     caller_id = manifest.caller_id(app.name)
     image = app.image
     folder = None
@@ -91,6 +109,8 @@ def app_cell(place: Place, manifest: Manifest, app: App) -> Cell:
     kinds = resource_types(app.resources)
     if "supervisor" in kinds:
         environ["KOS_SUPERVISOR"] = str(FIRST_PASSED + len(app.access))
+    if keeper:
+        environ[NETWORK_ENVIRON] = str(FIRST_PASSED + len(app.access) + ("supervisor" in kinds))
     return Cell(
         name=app.name,
         kind=kind,
@@ -102,7 +122,9 @@ def app_cell(place: Place, manifest: Manifest, app: App) -> Cell:
         config=json.dumps(frozen.thaw(app.config)).encode(),
         writable=_writable(place, app, caller_id),
         devices=tuple(node for node in _devices(app.resources) if Path(node).exists()),
-        resources=kinds,
+        resources=(*kinds, "internet") if joined else kinds,
+        joined=joined,
+        readable=(Bind(resolv, "/etc/resolv.conf"),) if resolv else (),
         limits=place.mechanism.rlimits(wanted_limits(app)),
     )
 

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from kos.device.limits import Group
 from kos.device.loop import Loop
+from kos.device.network.client import Join
 from kos.device.runtime import Runtime
 from kos.device.sandbox import Cell, bwrap_arguments, launch_command
 from kos.device.seccomp import notify
@@ -79,8 +80,19 @@ class Process:
         self._killed_for: str | None = None
         self._silenced = False
 
-    def start(self, runtime: Runtime, filters: Path, pass_fds: Sequence[int], *, as_root: bool) -> None:
-        """Start bwrap; `pass_fds` become 3, 4, … of the process. The caller still owns and closes them."""
+    def start(
+        self,
+        runtime: Runtime,
+        filters: Path,
+        pass_fds: Sequence[int],
+        *,
+        as_root: bool,
+        join: Join | None = None,
+    ) -> None:
+        """Start bwrap, inside the network that `join` enters.
+
+        `pass_fds` become 3, 4, … of the process. The caller still owns and closes them.
+        """
         program = cached_program(policy_for(self.cell.kind, self.cell.resources), runtime.arch, filters)
         with contextlib.ExitStack() as ends:  # what only the child needs
             self._status, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -102,6 +114,7 @@ class Process:
                     stdout=output,
                     stderr=output,
                     env={},
+                    preexec_fn=join,
                     cwd="/",
                     pass_fds=[theirs.fileno(), *orders, *pass_fds],
                 )

@@ -43,6 +43,8 @@ class Cell:
     writable: tuple[Bind, ...] = ()
     devices: tuple[str, ...] = ()  # nodes of /dev beyond the harmless ones
     resources: tuple[str, ...] = ()
+    joined: bool = False  # it is started inside a network of its own; else it gets an empty one
+    readable: tuple[Bind, ...] = ()  # single files, such as /etc/resolv.conf
     tmp_size: int = TMP_SIZE
     limits: dict[str, int] = field(default_factory=dict)  # rlimits by the names of kos-launch
 
@@ -56,17 +58,26 @@ def python_command(runtime: Runtime, module: str, *arguments: str) -> tuple[str,
 def bwrap_arguments(runtime: Runtime, cell: Cell, config_fd: int, *, as_root: bool) -> list[str]:
     """Arguments of bwrap up to, and without, the command."""
     arguments = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-    if "network" not in cell.resources:
+    if not cell.joined:
         arguments.append("--unshare-net")
     if as_root:
         for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
             arguments += ["--cap-add", capability]  # for kos-launch, which drops them
     else:
-        arguments.append("--unshare-user")
+        arguments += [
+            "--unshare-user",
+            "--uid",
+            str(os.getuid()),
+            "--gid",
+            str(os.getgid()),
+            "--cap-drop",
+            "ALL",
+        ]
     arguments += ["--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "kos", "--clearenv"]
     for name, value in cell.environ.items():
         arguments += ["--setenv", name, value]
     shown = [*runtime.libraries, *(runtime.python if cell.kind != "c" else ())]
+    shown += cell.readable
     for folder in _parents([*(bind.target for bind in shown), "/dev/null"]):
         # bwrap makes parents of what is not readable by all for root alone
         arguments += ["--perms", "0755", "--dir", folder]

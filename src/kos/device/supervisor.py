@@ -27,6 +27,7 @@ from kos.device.control.server import ControlServer, Stream
 from kos.device.launcher import cache_folder, host_launcher
 from kos.device.limits import detect
 from kos.device.loop import Loop
+from kos.device.network.system import SystemNetwork
 from kos.device.order import dependencies
 from kos.device.runtime import host_runtime
 from kos.device.sandbox import running_as_root
@@ -50,6 +51,14 @@ class Supervisor:
         self.degraded = False
         self.started_at = time.monotonic()
         self.console = Console(place.directory / "console.log")
+        self.network = SystemNetwork(
+            loop,
+            manifest,
+            place.directory,
+            owned=place.owns_machine,
+            say=self.console.say,
+            restart=lambda app: self.apps[app].restart(),
+        )
         self.servers = {name: ServerUnit(self, name) for name in manifest.msg_servers}
         self.apps = {name: AppUnit(self, app, self.servers) for name, app in manifest.apps.items()}
         self.needs, self._broken = dependencies(manifest)
@@ -73,6 +82,7 @@ class Supervisor:
         self._advance()
         self.loop.run()
         self.console.say("stopped")
+        self.network.close()
         self._control.close()
         self.console.close()
         self.place.mechanism.close()

@@ -20,6 +20,8 @@ from kos.device.console.lines import LineAssembler
 from kos.device.console.log import Console
 from kos.device.limits import Wanted
 from kos.device.loop import Loop, Timer
+from kos.device.network.client import Join
+from kos.device.network.system import SystemNetwork
 from kos.device.process import End, Process
 from kos.device.restart import RestartDecision
 from kos.device.sandbox import Cell
@@ -41,6 +43,7 @@ class Host(Protocol):
     console: Console
     place: Place
     manifest: Manifest
+    network: SystemNetwork
     stopping: bool
 
     def changed(self, unit: Unit) -> None: ...
@@ -80,12 +83,15 @@ class Unit:
         place = self._host.place
         with contextlib.ExitStack() as passed, contextlib.ExitStack() as undo:
             try:
-                cell = self._cell()
+                join = self._join()
+                if join is not None:
+                    passed.callback(join.close)
+                cell = self._cell(joined=join is not None)
                 group = place.mechanism.group(self.name, self._wanted())
                 undo.callback(group.close)
                 process = Process(self._host.loop, cell, group, self)
                 descriptors = [passed.enter_context(each).fileno() for each in self._connections()]
-                process.start(place.runtime, place.filters, descriptors, as_root=place.as_root)
+                process.start(place.runtime, place.filters, descriptors, as_root=place.as_root, join=join)
                 undo.pop_all()
                 self.process = process
             except (KosError, OSError) as error:
@@ -196,8 +202,12 @@ class Unit:
         self._timers.clear()
 
     # --- what differs between an app and a message server -------------------------------------------------
-    def _cell(self) -> Cell:
+    def _cell(self, *, joined: bool) -> Cell:
         raise NotImplementedError
+
+    def _join(self) -> Join | None:
+        """The network that the process is started in; None for none."""
+        return None
 
     def _wanted(self) -> Wanted:
         return Wanted()
@@ -245,7 +255,7 @@ class ServerUnit(Unit):
             if self.process is not None:
                 self.process.kill("it does not read its admin connection")
 
-    def _cell(self) -> Cell:
+    def _cell(self, *, joined: bool) -> Cell:
         return server_cell(self._host.place, self._host.manifest, self.name)
 
     def _connections(self) -> list[socket.socket]:
@@ -315,8 +325,19 @@ class AppUnit(Unit):
             self._host.event("late", app=self.name)
             self._host.changed(self)
 
-    def _cell(self) -> Cell:
-        return app_cell(self._host.place, self._host.manifest, self.app)
+    def _cell(self, *, joined: bool) -> Cell:
+        network = self._host.network
+        return app_cell(
+            self._host.place,
+            self._host.manifest,
+            self.app,
+            joined=joined,
+            keeper=network.serves(self.name),
+            resolv=network.resolv_conf(self.name) if joined else None,
+        )
+
+    def _join(self) -> Join | None:
+        return self._host.network.join(self.name)
 
     def _wanted(self) -> Wanted:
         return wanted_limits(self.app)
@@ -326,6 +347,8 @@ class AppUnit(Unit):
         connections = [server.register(self.app, caller_id) for server in self.servers]
         if any(type(each).__name__ == "Supervisor" for each in self.app.resources):
             connections.append(self._host.supervisor_connection(self.name))
+        if self._host.network.serves(self.name):
+            connections.append(self._host.network.connection(self.name))
         return connections
 
     def _disconnected(self) -> None:

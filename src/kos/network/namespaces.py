@@ -19,6 +19,7 @@ from kos.abi.errors import KosError
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
+MS_BIND = 0x1000
 MS_REC_PRIVATE = 0x4000 | 0x40000
 PR_SET_PDEATHSIG = 1
 
@@ -46,6 +47,11 @@ def mount_private_tmpfs(path: str) -> None:
     unshare(CLONE_NEWNS, "make a mount namespace")
     _check(_libc.mount(None, b"/", None, MS_REC_PRIVATE, None), "make the mounts private")
     _check(_libc.mount(b"tmpfs", path.encode(), b"tmpfs", 0, b"mode=0700"), f"mount a tmpfs on {path}")
+
+
+def bind_mount(source: str, target: str) -> None:
+    """Show `source` at `target` too, in the mount namespace of the calling thread."""
+    _check(_libc.mount(source.encode(), target.encode(), None, MS_BIND, None), f"mount {source} on {target}")
 
 
 def die_with_parent(signal_number: int) -> None:

@@ -20,6 +20,11 @@ from kos.device.network.keeper import CONTROL_FD
 from kos.device.network.plan import NetworkPlan
 from kos.network.namespaces import CLONE_NEWNET, CLONE_NEWUSER, set_namespace
 
+# As on a device, where no environment names our packages: the new interpreter finds what this one has found.
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from kos.device.network.keeper import main; sys.exit(main())"
+)
 START_TIMEOUT = 30.0  # seconds; WireGuard's kernel module is loaded within it on a small board
 ANSWER_TIMEOUT = 5.0
 
@@ -52,20 +57,18 @@ class NetworkClient:
 
     Attributes:
         plan: what it built.
+        built: whether the keeper has said that the plan is built.
         process: the keeper; its end takes every app's network with it.
     """
 
     def __init__(self, plan: NetworkPlan, keys: Path, *, owned: bool, prefix: Sequence[str] = ()) -> None:
-        """Start the keeper and wait until the plan is built.
+        """Start the keeper; the first question to it waits until the plan is built.
 
         Args:
             plan: what to build.
             keys: the folder of the key partition.
             owned: whether the machine's interfaces are ours, as on a device and not on the `host` platform.
             prefix: a command that runs the keeper with fewer rights than ours.
-
-        Raises:
-            KosError: it could not be built; the message says why.
         """
         self.plan = plan
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -76,7 +79,7 @@ class NetworkClient:
 
         with theirs:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "kos.device.network.keeper"],
+                [*prefix, sys.executable, "-I", "-S", "-B", "-c", _BOOT, json.dumps(sys.path)],
                 preexec_fn=only_descriptor,
                 close_fds=True,
                 pass_fds=[CONTROL_FD],
@@ -84,13 +87,10 @@ class NetworkClient:
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        self.built = False
         self._control.settimeout(START_TIMEOUT)
-        try:
-            self._ask({"plan": plan.to_json(), "keys": str(keys), "owned": owned})
-        except KosError:
-            self.close()
-            raise
-        self._control.settimeout(ANSWER_TIMEOUT)
+        start = {"plan": plan.to_json(), "keys": str(keys), "owned": owned}
+        self._control.send(json.dumps(start).encode())
 
     def join(self, app: str) -> Join | None:
         """How that app's process enters its network; None for an app that has none."""
@@ -99,10 +99,12 @@ class NetworkClient:
         _answer, descriptors = self._ask({"op": "namespace", "app": app})
         return Join(descriptors[0], descriptors[1] if len(descriptors) > 1 else None)
 
-    def attach(self, app: str) -> socket.socket | None:
-        """A new connection to the keeper for ethernet or tunnel; None for any other app."""
-        if app not in self.plan.roles:
-            return None
+    def attach(self, app: str) -> socket.socket:
+        """A new connection to the keeper for ethernet or tunnel.
+
+        Raises:
+            KosError: the network could not be built, or the plan gives that app none.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
             self._ask({"op": "attach", "app": app}, [ours.fileno()])
@@ -126,10 +128,17 @@ class NetworkClient:
         self, request: dict[str, Any], descriptors: list[int] | None = None
     ) -> tuple[dict[str, Any], list[int]]:
         try:
+            if not self.built:
+                self._answer()  # to the plan
+                self.built = True
+                self._control.settimeout(ANSWER_TIMEOUT)
             socket.send_fds(self._control, [json.dumps(request).encode()], descriptors or [])
-            packet, given, _, _ = socket.recv_fds(self._control, wire.PACKET_MAX, wire.DESCRIPTORS_MAX)
+            return self._answer()
         except OSError as error:
             raise KosError(f"the keeper of the network does not answer: {error}") from None
+
+    def _answer(self) -> tuple[dict[str, Any], list[int]]:
+        packet, given, _, _ = socket.recv_fds(self._control, wire.PACKET_MAX, wire.DESCRIPTORS_MAX)
         if not packet:
             raise KosError("the keeper of the network has ended")
         answer = json.loads(packet)

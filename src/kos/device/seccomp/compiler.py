@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = {"x86_64": "X86_64", "aarch64": "AARCH64", "arm": "ARM"}
 # Raise it when the compiler changes what a policy compiles to.
-COMPILER_VERSION = 1
+COMPILER_VERSION = 2
 _KILL_PROCESS = 0x80000000
 _TREE = 2  # CTL_OPTIMIZE: a binary tree over the numbers instead of a list
 
@@ -56,6 +56,10 @@ def compile_policy(policy: Policy, arch: str) -> bytes:
     for name, error in policy.refuse.items():
         if known(name):
             program.add_rule(seccomp.ERRNO(error), name)
+    for rule, error in policy.refuse_if:
+        if known(rule.name):
+            comparisons = (_comparison(seccomp, condition) for condition in rule.conditions)
+            program.add_rule(seccomp.ERRNO(error), rule.name, *comparisons)
     with tempfile.TemporaryFile() as file:
         program.export_bpf(file)
         file.seek(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from watchfiles import awatch
 
 from kos.abi.errors import KosError
 from kos.network.namespaces import enter_user_namespace
@@ -20,6 +18,7 @@ from kos.network.wireguard import KEY_SIZE, encode_key
 from kos.server.gateway.gateway import Gateway
 from kos.server.gateway.registry import FilePeers
 from kos.server.gateway.settings import GatewaySettings
+from kos.server.gateway.watch import FileWatch
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -62,23 +61,25 @@ def run_gateway(settings: GatewaySettings, key: Path, devices: Path, report: Rep
     """
     private_key = load_or_make_key(key)
     source = FilePeers(devices.absolute())
+    watch = FileWatch(source.path)  # before the first look, so that no change is missed
     peers = source.peers() if devices.exists() else []
     rootless = os.geteuid() != 0
     if rootless:
         enter_user_namespace()
     gateway = Gateway(settings, private_key, rootless=rootless)
     gateway.set_peers(peers)
-    asyncio.run(_serve(gateway, source, report, public_key(private_key)))
+    asyncio.run(_serve(gateway, source, watch, report, public_key(private_key)))
+    watch.close()
 
 
-async def _serve(gateway: Gateway, source: FilePeers, report: Report, key: str) -> None:
+async def _serve(gateway: Gateway, source: FilePeers, watch: FileWatch, report: Report, key: str) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, lambda: report(status(gateway)))
     await gateway.open_services()
-    following = loop.create_task(_follow(gateway, source, report, stop))
+    loop.add_reader(watch.descriptor, _follow, gateway, source, watch, report)
     report(
         {
             "event": "ready",
@@ -89,27 +90,22 @@ async def _serve(gateway: Gateway, source: FilePeers, report: Report, key: str) 
         }
     )
     await stop.wait()
-    with contextlib.suppress(asyncio.CancelledError):
-        following.cancel()
-        await following
+    loop.remove_reader(watch.descriptor)
     await gateway.close()
 
 
-async def _follow(gateway: Gateway, source: FilePeers, report: Report, stop: asyncio.Event) -> None:
-    """Take each new list of devices; a wrong one changes nothing and is reported."""
-
-    def ours(_change: object, path: str) -> bool:
-        return path == str(source.path)
-
-    async for _ in awatch(source.path.parent, watch_filter=ours, stop_event=stop, step=50, debounce=200):
-        started = time.perf_counter()
-        try:
-            changed, removed = gateway.set_peers(source.peers())
-        except KosError as error:
-            report({"event": "refused", "error": str(error)})
-            continue
-        seconds = time.perf_counter() - started
-        report({"event": "devices", "changed": changed, "removed": removed, "seconds": round(seconds, 4)})
+def _follow(gateway: Gateway, source: FilePeers, watch: FileWatch, report: Report) -> None:
+    """Take a new list of devices; a wrong one changes nothing and is reported."""
+    if not watch.changed():
+        return
+    started = time.perf_counter()
+    try:
+        changed, removed = gateway.set_peers(source.peers())
+    except KosError as error:
+        report({"event": "refused", "error": str(error)})
+        return
+    seconds = time.perf_counter() - started
+    report({"event": "devices", "changed": changed, "removed": removed, "seconds": round(seconds, 4)})
 
 
 def status(gateway: Gateway) -> dict[str, Any]:

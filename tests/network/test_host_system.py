@@ -1,0 +1,131 @@
+"""A whole system on the `host` platform, with real sandboxes and services, whose app reaches a real
+gateway.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kos.abi.services import PORT_ETHERNET, PORT_INTERNET, PORT_KEY_STORE, PORT_LOG
+from kos.network.namespaces import in_namespace
+from tests.device.systems import RunningSystem, app, install
+from tests.network import lab
+from tests.network.lab import EchoServer, GatewayProcess, KeyPair, Wire
+
+pytestmark = pytest.mark.group("network")
+
+STATION = """
+import json, os, socket
+from kos import app
+from kos.abi.services import INTERNET_COUNTERS, INTERNET_STATUS
+
+def interfaces():
+    with open("/proc/net/dev") as file:
+        return sorted(line.split(":")[0].strip() for line in file.readlines()[2:])
+
+def main():
+    app.ready()
+    tunnel = app.connect("kos_internet_protocol")
+    import time
+    while not tunnel.call(INTERNET_STATUS).param:
+        time.sleep(0.05)
+    status = json.loads(tunnel.call(INTERNET_STATUS).payload)
+    print("status", status["state"], status["address"], status["gateway"], flush=True)
+    with socket.create_connection((status["gateway"], 7), timeout=20) as c:
+        c.sendall(b"hello from an app")
+        print("echo", c.recv(100).decode(), c.getsockname()[0], flush=True)
+    print("name", socket.gethostbyname("echo.kos"), flush=True)
+    counters = json.loads(tunnel.call(INTERNET_COUNTERS).payload)
+    print("counted", counters["sent"][0] > 0, counters["destination"][0], flush=True)
+    caps = [line.split()[1] for line in open("/proc/self/status") if line.startswith("Cap")]
+    print("capabilities", set(caps), flush=True)
+    print("interfaces", interfaces(), flush=True)
+    while True:
+        time.sleep(60)
+"""
+LONER = """
+import socket
+from kos import app
+
+def interfaces():
+    with open("/proc/net/dev") as file:
+        return sorted(line.split(":")[0].strip() for line in file.readlines()[2:])
+
+def main():
+    app.ready()
+    print("interfaces", interfaces(), flush=True)
+"""
+
+
+def service(entry: str, port: str, uses: list[str] | None = None, **members) -> dict:
+    access = {port: {"role": "server"}, **{name: {"role": "client"} for name in uses or []}}
+    return app(
+        image={"kind": "service", "entry": f"kos.services.{entry}.main:main"},
+        access={"msg0": access},
+        **members,
+    )
+
+
+@pytest.mark.parametrize("mode", ["root", "user"])
+def test_an_app_of_a_system_reaches_the_gateway(mode, tmp_path):
+    lab.require_tools()
+    with lab.closing_all() as things:
+        wire = Wire()
+        things.append(wire.close)
+        echo = EchoServer(wire.gateway)
+        things.append(echo.close)
+        gateway = GatewayProcess(
+            wire, tmp_path / "gateway", user=False, services=[f"echo=7:127.0.0.1:{echo.port}"]
+        )
+        things.append(gateway.stop)
+        key = KeyPair.new()
+        gateway.allow({"device-1": (key.public, ["10.90.1.2/32"])})
+        settings = {
+            "peer_endpoint": f"{lab.GATEWAY_ADDRESS}:51820",
+            "peer_public_key": gateway.public_key,
+            "dns": "10.90.0.1",
+        }
+        directory = tmp_path / "system"
+        directory.mkdir()
+        network = [{"type": "network"}]
+        install(
+            directory,
+            {
+                "ethernet": service("ethernet", PORT_ETHERNET, resources=network),
+                "log": service("log", PORT_LOG),
+                "tunnel": service(
+                    "tunnel",
+                    PORT_INTERNET,
+                    [PORT_ETHERNET, PORT_LOG],
+                    resources=network,
+                    config={"tunnel_settings": settings, "allow": {"station": ["tcp 10.90.0.1 7"]}},
+                ),
+                "station": app(STATION, access={"msg0": {PORT_INTERNET: {"role": "client"}}}),
+                "loner": app(LONER, access={"msg0": {PORT_LOG: {"role": "client"}}}),
+            },
+            {"msg0": [PORT_ETHERNET, PORT_INTERNET, PORT_LOG, PORT_KEY_STORE]},
+        )
+        manifest = json.loads((directory / "manifest.json").read_text())
+        address = {"address": "10.90.1.2", "mask": "255.255.0.0", "gateway": "10.90.0.1"}
+        manifest["options"] = {"tunnel_ips": {"station": address}}
+        (directory / "manifest.json").write_text(json.dumps(manifest))
+        (directory / "keys").mkdir(mode=0o700)
+        (directory / "keys/tunnel.key").write_bytes(key.private)
+        (directory / "keys/tunnel.key").chmod(0o600)
+
+        def start() -> RunningSystem:
+            if mode == "user":
+                lab.open_tun_to_everybody()
+            return RunningSystem(directory, ordinary_user=mode == "user")
+
+        with in_namespace(wire.device, start) as system:
+            system.wait_for("echo hello from an app 10.90.1.2")
+            system.wait_for("status connected 10.90.1.2/16 10.90.0.1")
+            system.wait_for("name 10.90.0.1")
+            system.wait_for("counted True 0")
+            system.wait_for("capabilities {'0000000000000000'}")
+            system.wait_for("interfaces ['eth0', 'lo']")
+            system.wait_for("interfaces ['lo']")
+            assert system.stop() == 0
