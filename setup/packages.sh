@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install the Debian packages of some groups of debian-packages.txt that are missing, after asking.
 #
-#   setup/packages.sh [--yes] GROUP…        (KOS_YES=1 agrees as --yes does)
+#   setup/packages.sh [--yes] [GROUP…]      no group: all of them; KOS_YES=1 agrees as --yes does
 #
 # It never removes, upgrades or configures anything, and installs nothing that the list does not name.
 set -eu
@@ -26,6 +26,8 @@ for argument in "$@"; do
         ;;
     esac
 done
+
+[ -n "$groups" ] || groups=" $(awk '!/^#/ && NF { print $2 }' "$list" | sort -u | tr '\n' ' ')"
 
 missing=
 for package in $(awk -v groups="$groups " '!/^#/ && NF && index(groups, " " $2 " ") { print $1 }' "$list"); do
