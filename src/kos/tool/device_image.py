@@ -14,8 +14,12 @@ from kos.platforms.board import Board
 from kos.tool.request import RunRequest, install_keys
 
 
-def contents(request: RunRequest, board: Board, sdk: Sdk, folder: Path) -> Contents:
-    """Prepare everything in the new folder `folder`."""
+def contents(
+    request: RunRequest, board: Board, sdk: Sdk, folder: Path, *, make_keys: bool = True
+) -> Contents:
+    """Prepare everything in the new folder `folder`; keys are made where none are given and `make_keys` says
+    so.
+    """
     tree = folder / "data"
     tree.mkdir(parents=True)
     manifest = request.install(tree)
@@ -27,5 +31,7 @@ def contents(request: RunRequest, board: Board, sdk: Sdk, folder: Path) -> Conte
             signatures = {name: text.decode() for name, text in archive.signatures.items()}
     parts = system.build(board, sdk, manifest.options.kernel_command_line or "")
     data.fill(tree, manifest, document, signatures, parts)
-    install_keys(folder / "keys", request.keys)
-    return Contents(parts, tree, folder / "keys", manifest.options.data_size or DATA_SIZE)
+    keys = folder / "keys" if request.keys or make_keys else None
+    if keys:
+        install_keys(keys, request.keys)
+    return Contents(parts, tree, keys, manifest.options.data_size or DATA_SIZE)

@@ -16,6 +16,7 @@ from kos.build.sdk import lock as locks
 from kos.build.sdk.apt import Package, PrivateApt, Progress
 from kos.build.sdk.sets import DEBIAN_ARCH, package_set
 
+CURRENT = "1.0.0"  # the SDK version of this release
 LOCK_FILE = "sdk.lock.json"
 SBOM_FILE = "sbom.cdx.json"
 

@@ -1,0 +1,58 @@
+"""Install an SDK version: what targets need from Debian"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kos.tool import options, output
+
+SECTION = "Start"
+
+
+@click.command()
+@click.argument("version", required=False)
+@click.option(
+    "-p",
+    "--platform",
+    "platforms",
+    multiple=True,
+    default=("qemu-arm-virt",),
+    show_default=True,
+    help="Platform spec to bring the packages of; more than one may be given.",
+)
+@click.option(
+    "--lock",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Bring exactly these packages.",
+)
+@click.option("--default", "as_default", is_flag=True, help="Use this version from now on.")
+@options.JSON
+def command(
+    version: str | None, platforms: tuple[str, ...], lock: Path | None, as_default: bool, as_json: bool
+) -> None:
+    """Install SDK VERSION into $KOS_HOME (~/.kos) and print where it is.
+
+    Debian packages of each platform's processor are resolved by apt from the mirrors that this machine uses,
+    checked by Debian's signatures, and recorded in sdk.lock.json and sbom.cdx.json. What is there already is
+    not brought again; after an interruption the same command goes on. Versions lie side by side; the first
+    one is the default.
+    """
+    from kos.build.sdk import install
+    from kos.manifest import PlatformSpec
+    from kos.platforms import board
+
+    wanted = []
+    for text in platforms:
+        facts = board(PlatformSpec.parse(text))
+        wanted += install.wanted_for(facts.sets, facts.arch)
+    version = version or install.CURRENT
+    sdk = install.install(version, wanted, output.step, lock)
+    if as_default:
+        install.make_default(version)
+    if as_json:
+        sets = {name: len(packages) for name, packages in sdk.lock().sets.items()}
+        output.result_json({"version": version, "path": str(sdk.path), "sets": sets})
+    else:
+        output.result(str(sdk.path))
