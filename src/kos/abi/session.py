@@ -318,7 +318,8 @@ class Desired:
     overlay: dict[str, Any] | None = None  # {"sha256", "document", "signatures"}
     settings: dict[str, Any] = field(default_factory=dict)
     heartbeat: float = HEARTBEAT_DEFAULT
-    download: str = ""  # URL to which "sha256/<hex>" is added; "" means the bus' host with HTTP_PORT
+    # URL to which "sha256/<hex>" is added; ":PORT/path" means that port of the host where the bus is
+    download: str = ""
     token: str = ""  # bearer token of the downloads
 
     def to_bytes(self) -> bytes:

@@ -45,7 +45,7 @@ def metrics(own: Own) -> str:
     """Counters in Prometheus' text form: numbers of the whole installation, no names."""
     with own.database.read() as session:
         chosen = select(Device.status, Device.online, func.count()).group_by(Device.status, Device.online)
-        devices = list(session.execute(chosen).tuples())
+        devices = session.execute(chosen).all()
     lines = ["# TYPE kos_devices gauge"]
     for status, online, number in devices:
         lines.append(f'kos_devices{{status="{status}",online="{str(online).lower()}"}} {number}')

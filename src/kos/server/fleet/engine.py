@@ -61,7 +61,8 @@ class RolloutEngine:
     def _active(self) -> list[tuple[int, int]]:
         with self.database.read() as session:
             chosen = select(Rollout.id, Rollout.organisation_id).where(Rollout.state.in_(rules.ACTIVE))
-            return list(session.execute(chosen.order_by(Rollout.priority.desc(), Rollout.id)).tuples())
+            rows = session.execute(chosen.order_by(Rollout.priority.desc(), Rollout.id))
+            return [(number, organisation) for number, organisation in rows]
 
     def move(self, rollout_id: int) -> tuple[list[str], bool]:
         """One look at one rollout: the devices whose desired state changed, and whether a page would."""
@@ -109,7 +110,7 @@ class RolloutEngine:
             return False
         chosen = matching(rollout.organisation_id, rollout.target).where(Device.status == ACCEPTED)
         platform = release.platform.partition(",")[0]
-        rows = session.execute(chosen.with_only_columns(Device.id, Device.platform)).tuples()
+        rows = session.execute(chosen.with_only_columns(Device.id, Device.platform)).all()
         fresh = rules.order(
             rollout.id,
             [

@@ -38,8 +38,7 @@ def chart(session: Session, device: str, name: str, begin: int, end: int, most: 
         rows = session.execute(select(Point.at, Point.value).where(*here).order_by(Point.at)).all()
         return Chart([row.at for row in rows], [row.value for row in rows], [], [])
     step = max(1, (end - begin) // most)
-    # Integer division, in both databases: a float would make each point a group of its own.
-    slot = (Point.at - begin).op("/")(step)
+    slot = (Point.at - begin) // step
     grouped = (
         select(
             func.min(Point.at).label("at"),

@@ -66,7 +66,7 @@ def desired_document(session: Session, device: Device, settings: Settings, token
         settings={key: value for key, value in device.settings.items() if key != "heartbeat"},
         # Never slower than the server takes for silence.
         heartbeat=min(max(float(heartbeat), HEARTBEAT_MIN), settings.heartbeat),
-        download=f"{settings.public_url.rstrip('/')}/artifacts/" if settings.public_url else "",
+        download=f"{settings.public_url.rstrip('/') or f':{settings.port}'}/artifacts/",
         token=tokens.issue(device.id),
     )
 
