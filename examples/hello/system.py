@@ -13,7 +13,7 @@ class Hello(System):
     def setup(self, ctx: Context) -> Context:
         return (
             ctx.put_port(HELLO, Poukai.msg_server)
-            .put_app(App("hello_python", PythonImage("apps/hello_python")))
+            .put_app(App("hello_python", PythonImage("apps/hello_python"), priority=110))
             .put_app(App("hello_c", CImage("apps/hello_c"), arguments=["world"]))
             .serve_protocol("hello_python", HELLO, Poukai.msg_server)
             .connect_protocol("hello_c", HELLO, Poukai.msg_server)

@@ -13,7 +13,7 @@ class ProtobufExample(System):
     def setup(self, ctx: Context) -> Context:
         return (
             ctx.put_port(STATISTICS, Poukai.msg_server)
-            .put_app(App("statistics", CImage("apps/statistics")))
+            .put_app(App("statistics", CImage("apps/statistics"), priority=110))
             .put_app(App("asker", PythonImage("apps/asker")))
             .serve_protocol("statistics", STATISTICS, Poukai.msg_server)
             .connect_protocol("asker", STATISTICS, Poukai.msg_server)

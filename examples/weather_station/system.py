@@ -17,6 +17,7 @@ class WeatherStation(System):
         station = App(
             "station",
             PythonImage("apps/station"),
+            priority=110,  # a server runs before those who wait for it
             config={"crash_after": ctx.config.whole("station", "crash_after", 0)},
         )
         # On a board, leave `simulate` out: the server then uses the board's own bus.

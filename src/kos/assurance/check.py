@@ -58,8 +58,8 @@ def check(
 def _why_not(rule: Rule, facts: Facts) -> str:
     if facts.profile not in rule.profiles:
         return f"does not apply to {facts.profile.value}"
-    if rule.needs_board and facts.board is None:
-        return "needs the facts of a board"
+    if missing := [name for name in rule.needs if getattr(facts.board, name, None) is None]:
+        return f"needs to know of the board: {', '.join(missing)}"
     if rule.depth is Depth.IMAGE and facts.image is None:
         return "needs a built image"
     if rule.depth is Depth.RUNNING and facts.running is None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,16 +88,15 @@ class ImageFacts:
 
 
 def read_blob(stream: BinaryIO) -> Blob:
-    """A blob from its bytes: digest, size, and the files of the tar that it should be."""
+    """A blob from a file that can be read twice: digest, size, and the files of the tar that it should be."""
     digest, size = hashlib.sha256(), 0
-    spool = io.BytesIO()
+    stream.seek(0)
     while chunk := stream.read(_CHUNK):
         digest.update(chunk)
         size += len(chunk)
-        spool.write(chunk)
-    spool.seek(0)
+    stream.seek(0)
     try:
-        return Blob(digest.hexdigest(), size, read_tar(spool))
+        return Blob(digest.hexdigest(), size, read_tar(stream))
     except (tarfile.TarError, AssuranceError, EOFError, ValueError) as error:
         return Blob(digest.hexdigest(), size, problem=str(error))
 

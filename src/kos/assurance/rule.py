@@ -96,7 +96,7 @@ class Rule:
         fix: what to do.
         profiles: the profiles in which it applies.
         depth: what it looks at; without an image or a running system, rules about those are not run.
-        needs_board: it can only judge with the facts of the board.
+        needs: attributes of `Board` without which it cannot judge.
         group: the folder that it is in.
         look: the function; called with the `Facts`.
     """
@@ -110,7 +110,7 @@ class Rule:
     fix: str
     profiles: tuple[Profile, ...]
     depth: Depth
-    needs_board: bool
+    needs: tuple[str, ...]
     group: str
     look: Callable[[Any], Iterable[Fault]]
 
@@ -126,7 +126,7 @@ def rule(
     fix: str,
     profiles: tuple[Profile, ...] = BOTH,
     depth: Depth = Depth.MANIFEST,
-    needs_board: bool = False,
+    needs: tuple[str, ...] = (),
     group: str | None = None,
 ) -> Callable[[Callable[[Any], Iterable[Fault]]], Rule]:
     """Turn a function into a `Rule`; the arguments are the rule's attributes.
@@ -146,7 +146,7 @@ def rule(
             fix,
             profiles,
             depth,
-            needs_board,
+            needs,
             group or package,
             look,
         )

@@ -17,7 +17,7 @@ _SHAPES = (
     ("a password in a URL", re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,64}:[^\s/@]{1,128}@")),
 )
 _NAME = re.compile(
-    r"(?:^|[_.-])(?:password|passwd|passphrase|secret|token|api_?key|private_?key|preshared_?key|credentials?)$",
+    r"(?:^|[_.-])(?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|preshared[_-]?key|credentials?)$",
     re.IGNORECASE,
 )
 _ARGUMENT = re.compile(r"--?([A-Za-z][A-Za-z0-9_.-]*)=(.+)", re.DOTALL)

@@ -2,8 +2,8 @@
 
 An app that may call a server can make it act, so what the server reaches, its client may reach through it.
 That is the most that a manifest allows; a careful server allows less. Keys are different: the key store
-itself asks which app calls, so a key is reached by those apps that its configuration names, and by whoever can
-make one of those act.
+itself asks which app calls, so a key is reached by those apps that its configuration names, and by whoever
+can make one of those act.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def render(report: Report) -> str:
     parts.append(_scores(report))
     if report.skipped:
         reasons = Counter(skipped.reason for skipped in report.skipped)
-        lines = [f"  {count} rules: {reason}" for reason, count in sorted(reasons.items())]
+        lines = [f"  {count} of the rules: {reason}" for reason, count in sorted(reasons.items())]
         parts.append("Not looked at:\n" + "\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -35,7 +35,7 @@ def _head(report: Report) -> str:
     shown = ", ".join(
         f"{counts[severity]} {severity.word}" for severity in reversed(Severity) if counts[severity]
     )
-    verdict = f"{len(report.findings)} findings ({shown})" if report.findings else "nothing found"
+    verdict = f"found {shown}" if report.findings else "nothing found"
     return (
         f"{report.system} on {report.platform}, profile {report.profile.value}: {verdict}, "
         f"{len(report.waived)} waived, {len(report.rules)} rules"

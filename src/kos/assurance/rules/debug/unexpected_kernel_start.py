@@ -15,11 +15,11 @@ from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
     sources=(*etsi("5.7-1", "5.7-2"), *iec("EDR 3.14", "CR 3.4")),
     fix="restore the boot environment, and find out who could change it",
     depth=Depth.RUNNING,
-    needs_board=True,
+    needs=("kernel_command_line",),
 )
 def check(facts: Facts) -> Iterator[Fault]:
     expected, found = facts.board.kernel_command_line, facts.running.kernel_command_line
-    if expected is None or found is None:
+    if found is None:
         return
     words = expected.split() + (facts.options.kernel_command_line or "").split()
     extra = [word for word in found.split() if word not in words]

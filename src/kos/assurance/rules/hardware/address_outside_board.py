@@ -18,11 +18,9 @@ from kos.manifest import Mmio
     ),
     sources=(*etsi("5.6-8"), *iec("CR 2.1", "CR 3.5")),
     fix="take the address from the board's reference manual, and check the platform",
-    needs_board=True,
+    needs=("devices",),
 )
 def check(facts: Facts) -> Iterator[Fault]:
-    if facts.board.devices is None:
-        return
     for app in facts.apps.values():
         for frame in app.resources_of(Mmio):
             end = frame.base + frame.size

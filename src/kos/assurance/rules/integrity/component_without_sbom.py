@@ -20,17 +20,14 @@ _DIST_INFO = re.compile(r"(?:^|/)([A-Za-z0-9_.]+)-([A-Za-z0-9_.!+]+)\.dist-info/
     depth=Depth.IMAGE,
 )
 def check(facts: Facts) -> Iterator[Fault]:
-    if facts.image.components is None:
-        yield Fault("the image has no SBOM")
-        return
-    listed = {(_normal(name), version) for name, version in facts.image.components}
+    components = facts.image.components
+    listed = {(_normal(name), version) for name, version in components or ()}
+    unlisted = "which the SBOM does not list" if components is not None else "and there is no SBOM"
     for app, files in facts.image_files():
         for file in files:
             match = _DIST_INFO.search(file.path)
             if match and (_normal(match[1]), match[2]) not in listed:
-                yield Fault(
-                    f"{app or 'the root'} has {match[1]} {match[2]}, which the SBOM does not list", app
-                )
+                yield Fault(f"{app or 'the root'} has {match[1]} {match[2]}, {unlisted}", app)
 
 
 def _normal(name: str) -> str:

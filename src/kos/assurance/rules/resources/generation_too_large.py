@@ -21,16 +21,15 @@ _GENERATIONS = 2  # the one that runs and the one that replaces it
     sources=(*etsi("5.3-2"), *iec("EDR 3.10", "CR 7.4")),
     fix="make images smaller, or the partitions larger",
     depth=Depth.IMAGE,
-    needs_board=True,
 )
 def check(facts: Facts) -> Iterator[Fault]:
     board, image = facts.board, facts.image
-    data_size = facts.options.data_size or board.data_size
+    data_size = facts.options.data_size or (board.data_size if board else None)
     images = sum(blob.size for blob in image.blobs.values())
     if data_size is not None and _GENERATIONS * images > data_size:
         partition = f"a data partition of {data_size // _MIB} MiB"
         yield Fault(f"images of {images // _MIB} MiB do not fit twice into {partition}")
-    if board.slot_size is not None and (image.root_size or 0) > board.slot_size:
+    if board and board.slot_size is not None and (image.root_size or 0) > board.slot_size:
         yield Fault(
             f"kernel and root of {image.root_size // _MIB} MiB do not fit into a slot of "
             f"{board.slot_size // _MIB} MiB"

@@ -21,11 +21,9 @@ _MIB = 1 << 20
     ),
     sources=(*iec("CR 7.1", "CR 7.2"), *nist("Device Security: Secure Resource Usage")),
     fix="lower the memory of the largest apps, or choose a board with more",
-    needs_board=True,
+    needs=("ram",),
 )
 def check(facts: Facts) -> Iterator[Fault]:
-    if facts.board.ram is None:
-        return
     apps = sum(app.memory or 0 for app in facts.apps.values())
     reserved = facts.board.reserved
     if apps + reserved > facts.board.ram:

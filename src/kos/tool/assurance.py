@@ -1,0 +1,125 @@
+"""Read what assurance judges: projects, manifests, images, waivers and status documents."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kos.abi.errors import KosError
+from kos.assurance import Board, Waiver, all_rules, parse_waivers, rule_ids
+from kos.assurance.image import ImageFacts, read_blob
+from kos.assurance.running import RunningFacts, parse_status
+from kos.assurance.waivers import WAIVER_BYTES_MAX
+from kos.manifest import Manifest, PlatformSpec, codec, limits
+from kos.tool import output
+
+STATUS_BYTES_MAX = 64 << 20
+SBOM_BYTES_MAX = 64 << 20
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged: a manifest, its image where there is one, and the directory that it came from."""
+
+    manifest: Manifest
+    directory: Path
+    image: ImageFacts | None = None
+
+
+def read_subject(source: Path, platform: str, sbom: Path | None = None, *, images: bool = True) -> Subject:
+    """A project, a `manifest.json` or a `manifest.zip`.
+
+    Raises:
+        KosError: none of the three, or one that cannot be read.
+    """
+    if source.suffix == ".json":
+        data = _read(source, limits.MANIFEST_BYTES_MAX)
+        return Subject(codec.load(data, where=str(source), dangling_ok=True), source.parent)
+    if source.suffix == ".zip" and not source.is_dir():
+        from kos.build.manifest_zip import ManifestZip
+
+        with ManifestZip(source) as archive:
+            return Subject(archive.manifest, source.parent, _image(archive, sbom) if images else None)
+    from kos.manifest.load import load_project
+
+    project = load_project(source)
+    return Subject(project.manifest(platform), project.root)
+
+
+def _image(archive: Any, sbom: Path | None) -> ImageFacts:
+    blobs = {}
+    for sha256 in archive.blobs:
+        with tempfile.TemporaryFile() as file:
+            archive.copy_blob(sha256, file)
+            blobs[sha256] = read_blob(file)
+    return ImageFacts(blobs, components=_components(sbom) if sbom else None)
+
+
+def _components(sbom: Path) -> frozenset[tuple[str, str]]:
+    """Names and versions in a CycloneDX SBOM."""
+    value = _json(sbom, SBOM_BYTES_MAX)
+    listed = value.get("components", []) if isinstance(value, dict) else None
+    if not isinstance(listed, list):
+        raise KosError("expected a CycloneDX SBOM: an object with components", where=str(sbom))
+    return frozenset(
+        (str(component.get("name")), str(component.get("version")))
+        for component in listed
+        if isinstance(component, dict)
+    )
+
+
+def read_waivers(file: Path) -> tuple[Waiver, ...]:
+    """The waivers in a file; none where there is no file."""
+    if not file.exists():
+        return ()
+    return parse_waivers(_text(file, WAIVER_BYTES_MAX), rule_ids(), where=str(file))
+
+
+def read_status(file: Path) -> RunningFacts:
+    """A status document."""
+    try:
+        return parse_status(_json(file, STATUS_BYTES_MAX))
+    except KosError as error:
+        raise KosError(error.message, where=str(file), hint=error.hint) from None
+
+
+def board_of(manifest: Manifest) -> Board | None:
+    """What is known of the board that a manifest is for; None on the host or where nothing is."""
+    from kos.platforms import board
+
+    try:
+        facts = board(PlatformSpec.parse(manifest.platform))
+    except KosError:
+        return None
+    return Board(facts.name, ram=facts.memory, slot_size=facts.root_size)
+
+
+def rule_table() -> str:
+    """The rules as a table."""
+    rows = [(rule.group, rule.id, rule.severity.word, rule.depth.value, rule.title) for rule in all_rules()]
+    return output.table(["group", "rule", "severity", "depth", "finds"], rows)
+
+
+def _read(file: Path, limit: int) -> bytes:
+    with file.open("rb") as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise KosError(f"more than {limit} bytes", where=str(file))
+    return data
+
+
+def _text(file: Path, limit: int) -> str:
+    try:
+        return _read(file, limit).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise KosError(f"not UTF-8 at byte {error.start}", where=str(file)) from None
+
+
+def _json(file: Path, limit: int) -> Any:
+    try:
+        return json.loads(_text(file, limit))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise KosError(f"not JSON: {error}", where=str(file)) from None
