@@ -10,9 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,9 +112,11 @@ class RunningSystem:
     def __init__(self, directory: Path, *, ordinary_user: bool = False) -> None:
         needs_bubblewrap()
         self.directory = directory
-        command = [sys.executable, "-m", "kos.device.supervisor", "--dir", str(directory)]
+        become, python = [], sys.executable
         if ordinary_user and os.geteuid() == 0:
-            command = [*as_ordinary_user(directory), reachable_python(), *command[1:]]
+            become, python = as_ordinary_user(), reachable_python()
+            directory = self._move_to_ordinary_user()
+        command = [*become, python, "-m", "kos.device.supervisor", "--dir", str(directory)]
         self.process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -124,6 +128,15 @@ class RunningSystem:
         self._arrived: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def _move_to_ordinary_user(self) -> Path:
+        """Give the user a copy of the system: pytest's own folders are for root alone."""
+        home = Path(tempfile.mkdtemp(prefix="kos-test-"))
+        weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
+        self.directory = shutil.copytree(self.directory, home / "system")
+        for path in [home, *home.rglob("*")]:
+            os.chown(path, UNPRIVILEGED, UNPRIVILEGED, follow_symlinks=False)
+        return self.directory
 
     def _read(self) -> None:
         assert self.process.stdout
@@ -192,15 +205,10 @@ class RunningSystem:
             self.process.stdout.close()
 
 
-def as_ordinary_user(directory: Path) -> list[str]:
-    """The prefix of a command that root runs as an ordinary user, who owns `directory`."""
+def as_ordinary_user() -> list[str]:
+    """The prefix of a command that root runs as an ordinary user."""
     if shutil.which("setpriv") is None:
         pytest.skip("needs setpriv: apt-get install util-linux")
-    for path in [directory, *directory.rglob("*")]:
-        os.chown(path, UNPRIVILEGED, UNPRIVILEGED, follow_symlinks=False)
-    for parent in directory.parents:  # pytest's own folders are for their owner alone
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o001)
     return ["setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups", "--"]
 
 
