@@ -7,6 +7,7 @@ import random
 from typing import NamedTuple
 
 _DAY = 86_400.0  # seconds
+_MINUTE = 60 / _DAY  # days
 
 
 class Conditions(NamedTuple):
@@ -22,16 +23,16 @@ class Environment:
 
     def __init__(self, seed: int = 0) -> None:
         source = random.Random(seed)
-        self._phases = [source.uniform(0, math.tau) for _ in range(6)]
+        self._phases = [source.uniform(0, math.tau) for _ in range(8)]
 
     def at(self, seconds: float) -> Conditions:
         """The conditions at a time in seconds since 1970."""
         daily = math.sin(math.tau * (seconds / _DAY - 0.375))  # warmest at 15:00
-        temperature = (
-            21.0 + 5.0 * daily + 1.5 * self._wave(0, seconds, 5.3) + 0.2 * self._wave(1, seconds, 0.03)
-        )
+        temperature = 21.0 + 5.0 * daily + 1.5 * self._wave(0, seconds, 5.3)
+        temperature += 0.2 * self._wave(1, seconds, 0.03) + 0.03 * self._wave(6, seconds, _MINUTE)
         # Pressure changes over days; humidity falls as it gets warmer.
         pressure = 101_325.0 + 900.0 * self._wave(2, seconds, 4.1) + 60.0 * self._wave(3, seconds, 0.4)
+        pressure += 3.0 * self._wave(7, seconds, _MINUTE)
         humidity = 52.0 - 2.2 * (temperature - 21.0) + 8.0 * self._wave(4, seconds, 2.7)
         humidity += 0.5 * self._wave(5, seconds, 0.02)
         return Conditions(temperature, pressure, min(max(humidity, 5.0), 95.0))
