@@ -19,10 +19,16 @@ table inet {TABLE} {{
   counter refused_port {{ }}
   counter refused_device {{ }}
   counter refused_other {{ }}
+  chain prerouting {{
+    type filter hook prerouting priority filter; policy accept;
+    iifname != "{INTERFACE}" accept
+    ip daddr {address} accept
+    ip daddr {settings.address.network} counter name refused_device reject with icmpx type admin-prohibited
+    counter name refused_other reject with icmpx type admin-prohibited
+  }}
   chain input {{
     type filter hook input priority filter; policy drop;
     iifname != "{INTERFACE}" accept
-    ip daddr != {address} counter name refused_other drop
     ct state established,related counter name accepted accept
     tcp dport {{ {listed} }} counter name accepted accept
     udp dport {DNS_PORT} counter name accepted accept
@@ -31,7 +37,6 @@ table inet {TABLE} {{
   }}
   chain forward {{
     type filter hook forward priority filter; policy drop;
-    counter name refused_device reject with icmpx type admin-prohibited
   }}
 }}
 """

@@ -21,6 +21,7 @@ def record(
     principal: Principal | None,
     action: str,
     target: str = "",
+    /,
     *,
     organisation_id: int | None = None,
     **detail: Any,
