@@ -22,7 +22,7 @@ from kos.manifest import Manifest, codec, limits
 from kos.manifest.images import BuiltCImage, BuiltPythonImage, CImage, PythonImage
 
 ARCHIVE_BYTES_MAX = (1 << 32) - 1  # what a zip can hold without its 64-bit extension
-BLOBS_MAX = limits.APPS_MAX
+BLOBS_MAX = limits.APPS_MAX + 2  # and the device's own parts
 SIGNATURES_MAX = 64
 SIGNATURE_BYTES_MAX = 64 << 10
 
@@ -76,12 +76,13 @@ def _directory(entries: list[_Entry], offset: int) -> bytes:
 
 
 def blobs_of(manifest: Manifest) -> dict[str, int]:
-    """SHA-256 and size of every image that a built manifest names."""
+    """SHA-256 and size of everything that a built manifest names."""
     images = [app.image for app in manifest.apps.values()]
     for name, app in manifest.apps.items():
         if isinstance(app.image, PythonImage | CImage):
             raise BuildError(f"app {name!r} is not built", where=app.where)
-    return {image.sha256: image.size for image in images if isinstance(image, BuiltPythonImage | BuiltCImage)}
+    blobs = {image.sha256: image.size for image in images if isinstance(image, BuiltPythonImage | BuiltCImage)}
+    return blobs | {part.sha256: part.size for part in manifest.parts.values()}
 
 
 def write(

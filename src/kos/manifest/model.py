@@ -165,8 +165,22 @@ class MsgServer:
 
 
 @dataclass(frozen=True)
+class SystemPart:
+    """A part of the device below the apps, stored under its SHA-256: its `bootfs` or its `root`."""
+
+    sha256: str
+    size: int
+
+    def __post_init__(self) -> None:
+        SYSTEM_PART.check(self, "SystemPart")
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """A whole system. Made by `Context.manifest`, or read by `codec.load`."""
+    """A whole system. Made by `Context.manifest`, or read by `codec.load`.
+
+    `parts` are there when an update brings a kernel or a root file system too.
+    """
 
     name: str
     release: str
@@ -175,6 +189,7 @@ class Manifest:
     msg_servers: Mapping[str, MsgServer]
     apps: Mapping[str, App]
     where: str = ""
+    parts: Mapping[str, SystemPart] = EMPTY
 
     def __post_init__(self) -> None:
         MANIFEST.check(self, "manifest")
@@ -254,6 +269,9 @@ MSG_SERVER = Record(
     MsgServer,
     {"ports": Member(ListOf(names.PORT_NAME, limits.PORTS_PER_SERVER_MAX, unique=True))},
 )
+SYSTEM_PART = Record(
+    SystemPart, {"sha256": Member(names.SHA256), "size": Member(Whole(1, limits.IMAGE_BYTES_MAX))}
+)
 MANIFEST = Record(
     Manifest,
     {
@@ -263,6 +281,7 @@ MANIFEST = Record(
         "options": Member(OPTIONS),
         "msg_servers": Member(MapOf(names.MSG_SERVER_NAME, MSG_SERVER, limits.MSG_SERVERS_MAX)),
         "apps": Member(MapOf(names.APP_NAME, APP, limits.APPS_MAX, key_as="name")),
+        "parts": Member(MapOf(names.SYSTEM_PART, SYSTEM_PART, 2), EMPTY, omit=True),
         "where": Member(names.WHERE, "", omit=True),
     },
 )

@@ -68,10 +68,12 @@ class RunRequest:
                 )
             blobs = directory / "store" / "blobs" / "sha256"
             blobs.mkdir(parents=True, exist_ok=True)
-            for sha256 in archive.blobs:
+            parts = {part.sha256 for part in archive.manifest.parts.values()}
+            images = [sha256 for sha256 in archive.blobs if sha256 not in parts]
+            for sha256 in images:
                 with files.atomic_file(blobs / sha256) as out:
                     archive.copy_blob(sha256, out)
-            _install(archive.manifest_bytes, {s: blobs / s for s in archive.blobs}, directory)
+            _install(archive.manifest_bytes, {s: blobs / s for s in images}, directory)
             return archive.manifest
 
 

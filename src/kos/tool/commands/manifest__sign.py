@@ -1,0 +1,56 @@
+"""Sign a manifest.zip"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kos.tool import output
+
+SECTION = "Build"
+
+
+@click.command()
+@click.argument(
+    "archive", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="MANIFEST.ZIP"
+)
+@click.option(
+    "--key",
+    "keys",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    required=True,
+    help="File of a private key, NAME.key of `keys.generate --signing NAME`; more than one may be given.",
+)
+def command(archive: Path, keys: tuple[Path, ...]) -> None:
+    """Add signatures to MANIFEST.ZIP in place, one for each key, and print who has signed it now.
+
+    The signatures that it carries already stay: several people sign one after the other, for devices that
+    want more than one.
+    """
+    import tempfile
+
+    from kos.abi.errors import KosError
+    from kos.build.manifest_zip import ManifestZip, write
+    from kos.keys import pairs, signing
+
+    with ManifestZip(archive) as opened, tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+        signatures = dict(opened.signatures)
+        for path in keys:
+            private = path.read_bytes()
+            if len(private) != pairs.KEY_SIZE:
+                raise KosError(
+                    f"expected a key of {pairs.KEY_SIZE} bytes, found {len(private)}", where=str(path)
+                )
+            signatures[path.stem] = signing.sign(opened.manifest_bytes, private)
+        blobs = {}
+        for sha256 in opened.blobs:
+            blobs[sha256] = Path(folder, sha256)
+            with blobs[sha256].open("wb") as file:
+                opened.copy_blob(sha256, file)
+        write(archive, opened.manifest, blobs, signatures)
+        rows = [
+            (name, signing.verify(text, opened.manifest_bytes)) for name, text in sorted(signatures.items())
+        ]
+    output.result(output.table(["signature", "key"], rows))
