@@ -32,6 +32,7 @@ from kos.network import nft
 from kos.network.namespaces import bind_mount, in_namespace, mount_private_tmpfs, new_network_namespace
 from kos.network.rtnl import Rtnl
 from kos.network.wireguard import encode_key
+from tests.device.systems import reachable_python
 
 DEVICE_ADDRESS = "192.0.2.10"
 GATEWAY_ADDRESS = "192.0.2.20"
@@ -163,6 +164,16 @@ class GatewayProcess:
         self.process.send_signal(signal.SIGUSR1)
         return self.event("status")
 
+    def namespace(self) -> int:
+        """A descriptor of the namespace in which its services listen."""
+        pid = self.process.pid
+        own = os.stat(f"/proc/{pid}/ns/net").st_ino
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            path = f"/proc/{pid}/fd/{name}"
+            if os.readlink(path).startswith("net:[") and os.stat(path).st_ino != own:
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        raise AssertionError("the gateway holds no namespace")
+
     def stop(self) -> None:
         self.process.terminate()
         assert self.process.wait(TIMEOUT) == 0
@@ -188,6 +199,7 @@ class Device:
     def __init__(self, wire: Wire, folder: Path, plan: NetworkPlan, *, user: bool) -> None:
         self.folder = folder
         self.wire = wire
+        self.user = user
         self.key = KeyPair.new()
         folder.mkdir(exist_ok=True)
         self.write_key(self.key)
@@ -209,15 +221,23 @@ class Device:
         )
         assert answer["ok"], answer
 
+    def link_mac(self, app: str) -> str:
+        """The address to which an app's packets go: the hub's end of its link."""
+        join = self.client.join(app)
+        assert join is not None
+        neighbours = in_namespace(join.network, lambda: Path("/proc/thread-self/net/arp").read_text())
+        join.close()
+        return neighbours.splitlines()[1].split()[3]
+
     def run(self, app: str, code: str, *arguments: str, timeout: float = TIMEOUT) -> str:
         """Run Python code as an app's process: inside its network, without any right; → what it printed."""
         join = self.client.join(app)
         assert join is not None
         drop = "import ctypes; ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\n"  # PR_SET_NO_NEW_PRIVS
-        as_nobody = [
-            "unshare", "--user", "--map-user=1001", "--map-group=1001", "--",
-            sys.executable, "-I", "-c", drop + code, *arguments,
-        ]  # fmt: skip
+        ids = ["--reuid=1900000001", "--regid=1900000001", "--clear-groups", "--"]
+        other = ["--user", "--map-user=1001", "--map-group=1001", "--"]
+        prefix = ["unshare", *other] if self.user else ["setpriv", *ids]
+        as_nobody = [*prefix, reachable_python(), "-I", "-c", drop + code, *arguments]
         try:
             done = subprocess.run(
                 as_nobody, preexec_fn=join, capture_output=True, text=True, timeout=timeout, check=False

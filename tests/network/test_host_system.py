@@ -42,6 +42,10 @@ def main():
     caps = [line.split()[1] for line in open("/proc/self/status") if line.startswith("Cap")]
     print("capabilities", set(caps), flush=True)
     print("interfaces", interfaces(), flush=True)
+    try:
+        open("/proc/sys/net/ipv4/ip_forward", "w")
+    except OSError as error:
+        print("settings", error.strerror, flush=True)
     while True:
         time.sleep(60)
 """
@@ -128,4 +132,5 @@ def test_an_app_of_a_system_reaches_the_gateway(mode, tmp_path):
             system.wait_for("capabilities {'0000000000000000'}")
             system.wait_for("interfaces ['eth0', 'lo']")
             system.wait_for("interfaces ['lo']")
+            system.wait_for(lambda line: "settings Permission denied" in line or "settings Read-only" in line)
             assert system.stop() == 0

@@ -33,21 +33,22 @@ class Join:
     """How a process enters an app's network: call it between fork and exec. Close it afterwards.
 
     Attributes:
+        network: descriptor of the network namespace.
         user: whether it also enters the keeper's user namespace, as the process of an ordinary user must.
     """
 
     def __init__(self, network: int, user: int | None) -> None:
-        self._network = network
+        self.network = network
         self._user = user
         self.user = user is not None
 
     def __call__(self) -> None:
         if self._user is not None:
             set_namespace(self._user, CLONE_NEWUSER)
-        set_namespace(self._network, CLONE_NEWNET)
+        set_namespace(self.network, CLONE_NEWNET)
 
     def close(self) -> None:
-        os.close(self._network)
+        os.close(self.network)
         if self._user is not None:
             os.close(self._user)
 

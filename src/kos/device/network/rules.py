@@ -40,10 +40,14 @@ def render(plan: NetworkPlan) -> str:
         lines += [f"  counter {counter(reason, app.name)} {{ }}" for reason in REASONS]
     lines.append("  counter refused_other { }")
     for app in plan.apps:
+        lines += [f"  chain source_{app.name} {{", *_source(app), "  }"]
         lines += [f"  chain from_{app.name} {{", *_from_app(plan, app), "  }"]
         lines += [f"  chain to_{app.name} {{", *_to_app(app), "  }"]
         lines += [f"  chain hub_{app.name} {{", *_to_hub(app), "  }"]
-    lines += ["  chain forward {", "    type filter hook forward priority filter; policy drop;"]
+    # Before any routing decision, so that what the kernel would drop without a word is counted too.
+    lines += ["  chain prerouting {", "    type filter hook prerouting priority raw; policy accept;"]
+    lines += [f'    iifname "{link_of(i)}" jump source_{app.name}' for i, app in enumerate(plan.apps)]
+    lines += ["  }", "  chain forward {", "    type filter hook forward priority filter; policy drop;"]
     lines += [f'    iifname "{link_of(i)}" jump from_{app.name}' for i, app in enumerate(plan.apps)]
     lines += [f'    oifname "{link_of(i)}" jump to_{app.name}' for i, app in enumerate(plan.apps)]
     lines += ["    counter name refused_other drop", "  }"]
@@ -53,13 +57,13 @@ def render(plan: NetworkPlan) -> str:
     return "\n".join(lines)
 
 
-def _own_address(app: AppPlan) -> str:
-    return f"    ip saddr != {app.interface.ip} counter name {counter('spoofed', app.name)} drop"
+def _source(app: AppPlan) -> Iterator[str]:
+    refused = f"counter name {counter('spoofed', app.name)} drop"
+    yield f"    meta nfproto != ipv4 {refused}"
+    yield f"    ip saddr != {app.interface.ip} {refused}"
 
 
 def _from_app(plan: NetworkPlan, app: AppPlan) -> Iterator[str]:
-    yield "    meta nfproto != ipv4 counter name " + counter("spoofed", app.name) + " drop"
-    yield _own_address(app)
     yield f'    oifname != "{TUNNEL}" counter name {counter("neighbour", app.name)} {_REJECT}'
     if plan.dns:
         for protocol in ("udp", "tcp"):
@@ -89,5 +93,4 @@ def _to_app(app: AppPlan) -> Iterator[str]:
 
 
 def _to_hub(app: AppPlan) -> Iterator[str]:
-    yield _own_address(app)
     yield f"    counter name {counter('neighbour', app.name)} {_REJECT}"
