@@ -13,12 +13,13 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from kos.abi.errors import KosError
 from kos.device.control.client import ControlClient
 
+_STAGING = ".staging-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -110,9 +111,22 @@ def new(name: str) -> Iterator[Path]:
 
 @contextmanager
 def staging() -> Iterator[Path]:
-    """A directory beside the runs in which a system is put together before it takes its name."""
-    with tempfile.TemporaryDirectory(dir=base(), prefix=".staging-") as place:
-        yield Path(place)
+    """A directory beside the runs in which a system is put together; it may be renamed to where it goes."""
+    for old in base().glob(f"{_STAGING}*"):
+        with suppress(OSError), _held_directory(old):
+            shutil.rmtree(old, ignore_errors=True)  # of a command that was killed
+    with tempfile.TemporaryDirectory(dir=base(), prefix=_STAGING) as name, _held_directory(Path(name)):
+        yield Path(name)
+
+
+@contextmanager
+def _held_directory(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def connect(name: str | None) -> ControlClient:

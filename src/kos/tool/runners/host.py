@@ -72,8 +72,7 @@ def started(request: RunRequest, *, built: Built | None = None, quiet: bool = Fa
     with runs.staging() as staging:
         manifest = install_built(built, staging) if built else request.install(staging)
         with runs.new(request.name or manifest.name) as directory:
-            for entry in staging.iterdir():
-                entry.rename(directory / entry.name)
+            staging.rename(directory)
             install_keys(directory / "keys", request.keys)
             command = [sys.executable, "-m", "kos.device.supervisor", "--dir", str(directory)]
             process = subprocess.Popen(
