@@ -8,7 +8,8 @@
  * It must not continue after any step that failed, must not interpret anything the app wrote, and must keep no
  * descriptor but its status socket once the app runs.
  *
- *   kos-launch --status FD --filter FD [--pass FD]... [--uid N --gid N] [--rlimit NAME=N]... -- PATH ARG0 [ARG]...
+ *   kos-launch --status FD --filter FD [--pass FD]... [--uid N --gid N [--group N]...] [--rlimit NAME=N]...
+ *              -- PATH ARG0 [ARG]...
  *
  * The status socket is a SEQPACKET pair with the supervisor. We send "hello", wait for "go", send "filter" with the
  * filter's listener attached, and at last "exit STATUS MAX_RSS_KIB"; or "error STEP: REASON". We take "signal N".
@@ -40,6 +41,7 @@
 #include <unistd.h>
 
 #define PASS_MAX 32       /* descriptors that an app may inherit besides 0, 1 and 2 */
+#define GROUP_MAX 16       /* supplementary groups: those of the devices that the manifest grants */
 #define PACKET_MAX 256    /* bytes of one packet on the status socket */
 #define LAST_CAP_MAX 63   /* the kernel's capability sets are 64 bits wide */
 #define FIRST_PASSED 3
@@ -57,6 +59,8 @@ static int pass_fds[PASS_MAX];
 static int pass_count;
 static long become_uid = -1;
 static long become_gid = -1;
+static gid_t groups[GROUP_MAX];
+static int group_count;
 static struct sock_filter program[BPF_MAXINSNS];
 static struct sock_fprog app_filter = {.filter = program};
 
@@ -149,6 +153,13 @@ static char **parse(int argc, char **argv) {
             become_uid = number(value, option);
         } else if (!strcmp(option, "--gid")) {
             become_gid = number(value, option);
+        } else if (!strcmp(option, "--group")) {
+            long group = number(value, option);
+
+            if (group == 0 || group_count == GROUP_MAX) {
+                fail(option, group ? E2BIG : EINVAL);
+            }
+            groups[group_count++] = (gid_t)group;
         } else if (!strcmp(option, "--rlimit")) {
             remember_limit(value);
         } else {
@@ -234,7 +245,7 @@ static void drop_privileges(void) {
         need(!held || prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0, "bounding set");
     }
     if (become_uid >= 0) {
-        need(setgroups(0, NULL) == 0, "setgroups");
+        need(setgroups((size_t)group_count, groups) == 0, "setgroups");
         need(setresgid((gid_t)become_gid, (gid_t)become_gid, (gid_t)become_gid) == 0, "setresgid");
         need(setresuid((uid_t)become_uid, (uid_t)become_uid, (uid_t)become_uid) == 0, "setresuid");
         if (setresuid(0, 0, 0) == 0) {

@@ -82,7 +82,7 @@ def install(
             program = images / sha256 / "bin" / "program"
             if not program.exists():  # apps may share an image
                 program.parent.mkdir(parents=True)
-                command = [compiler(), "-O1", "-w", "-x", "c", "-", "-o", str(program), "-lpthread"]
+                command = [*compiler(), "-O1", "-w", "-x", "c", "-", "-o", str(program), "-lpthread"]
                 subprocess.run(command, input=c, text=True, check=True)
             each["image"] = {"kind": "c", "sha256": sha256, "size": 1, "entry": "bin/program"}
     manifest = {
@@ -99,11 +99,10 @@ def install(
     return directory
 
 
-def compiler() -> str:
+def compiler() -> list[str]:
+    """The machine's C compiler, or the one that the SDK brings."""
     found = shutil.which("cc")
-    if found is None:
-        pytest.skip("needs a C compiler: apt-get install gcc libc6-dev")
-    return found
+    return [found] if found else [sys.executable, "-m", "ziglang", "cc"]
 
 
 class RunningSystem:

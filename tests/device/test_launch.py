@@ -12,14 +12,13 @@ import pytest
 from kos.device.launcher import cache_folder, host_launcher
 from kos.device.seccomp.compiler import compile_policy
 from kos.device.seccomp.policy import policy_for
-from tests.device.systems import compiler, needs_bubblewrap
+from tests.device.systems import needs_bubblewrap
 
 ARCH = {"armv7l": "arm"}.get(os.uname().machine, os.uname().machine)
 
 
 @pytest.fixture(scope="module")
 def launch() -> Path:
-    compiler()
     return host_launcher(cache_folder())
 
 
@@ -72,6 +71,8 @@ def _receive(connection: socket.socket) -> bytes:
         (("--rlimit", "beer=5", "--", "/bin/true", "t"), "error --rlimit: unknown name"),
         (("--pass", "999", "--", "/bin/true", "t"), "error --pass: Bad file descriptor"),
         (("--pass", "0") * 33 + ("--", "/bin/true", "t"), "error --pass: Argument list too long"),
+        (("--group", "0", "--", "/bin/true", "t"), "error --group: Invalid argument"),
+        (("--group", "5") * 17 + ("--", "/bin/true", "t"), "error --group: Argument list too long"),
         (("--dance", "5", "--", "/bin/true", "t"), "error --dance: Invalid argument"),
     ],
 )

@@ -319,3 +319,43 @@ def test_no_control_group_is_left(tmp_path: Path) -> None:
         assert list(CGROUPS.glob(f"**/kos-{system.process.pid}/a"))
         system.stop()
     assert not list(CGROUPS.glob(f"**/kos-{system.process.pid}"))
+
+
+def test_supervisor_resource_sees_and_restarts_but_does_not_stop(tmp_path: Path) -> None:
+    source = """
+    import json, os, socket
+    def main():
+        file = socket.socket(fileno=int(os.environ["KOS_SUPERVISOR"])).makefile("rw")
+        for request in ({"op": "status"}, {"op": "stop"}, {"op": "restart", "app": "other"}):
+            print(json.dumps(request), file=file, flush=True)
+            answer = json.loads(file.readline())
+            print(request["op"], answer["ok"], sorted(answer.get("apps", ())))
+    """
+    install(
+        tmp_path,
+        {
+            "asking": app(source, resources=[{"type": "supervisor"}], access=access(p="server")),
+            "other": app(ALONE),
+        },
+        {"msg0": ["p"]},
+    )
+    with RunningSystem(tmp_path) as system:
+        system.wait_for("| status True ['asking', 'other']")
+        system.wait_for("| stop False []")
+        system.wait_for("| restart True []")
+        system.wait_for("| started", times=2)
+
+
+def test_app_that_is_never_ready_is_reported_and_not_waited_for(tmp_path: Path) -> None:
+    install(
+        tmp_path,
+        {
+            "client": app(READY, access=access(p="client")),
+            "mute": app(ALONE, access=access(p="server")),
+        },
+        {"msg0": ["p"]},
+    )
+    with RunningSystem(tmp_path) as system:
+        system.wait_for("mute: not ready after 10 s")
+        system.wait_for("| started client")
+        system.wait_for("1 of 2 apps ready")

@@ -148,7 +148,7 @@ _STUBBORN = r"""
 import os, signal, time
 def main():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: print("no"))
+        signal.signal(number, lambda *_: os.write(1, b"no\n"))
     for _ in range(3):
         if os.fork() == 0:
             while True:
@@ -177,3 +177,34 @@ def test_burning_the_processor_with_low_priority(tmp_path: Path) -> None:
     with beside_steady_apps(tmp_path, c_app(_SPIN, priority=0)) as system:
         before = sum("| steady " in line for line in system.lines)
         system.wait_for("| steady ", before + 5)
+
+
+_FILL_DATA = r"""
+import os
+def main():
+    number = 0
+    while True:
+        with open(f"/data/{number}", "wb") as file:
+            file.write(bytes(100_000))
+        number += 1
+"""
+_ONE_BIG_FILE = r"""
+import signal
+def main():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with open("/data/big", "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(100_000))
+    except OSError as error:
+        print("stopped at", file.name, error.errno)
+"""
+
+
+def test_storage(tmp_path: Path) -> None:
+    storage = [{"type": "storage", "size": 1 << 20}]
+    others = {"hostile_one": app(_ONE_BIG_FILE, resources=storage)}
+    hostile = app(_FILL_DATA, resources=storage)
+    with beside_steady_apps(tmp_path, hostile, others=others) as system:
+        system.wait_for("hostile: killed: its /data holds ")
+        system.wait_for("| stopped at /data/big 27")

@@ -5,6 +5,7 @@ It prepares the folders that a cell may write to and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -16,7 +17,7 @@ from kos.abi.errors import KosError
 from kos.abi.network import ENVIRON as NETWORK_ENVIRON
 from kos.device.limits import Mechanism, Wanted
 from kos.device.runtime import Bind, Runtime
-from kos.device.sandbox import Cell, app_uid, python_command
+from kos.device.sandbox import UID_BASE, Cell, app_uid, python_command
 from kos.manifest import frozen
 from kos.manifest.images import BuiltCImage, BuiltPythonImage, ServiceImage
 from kos.manifest.model import App, Manifest
@@ -25,6 +26,7 @@ from kos.manifest.resources import RESOURCE, Gpio, I2CBus, Keys, Kvm, Resource, 
 FIRST_PASSED = 3  # the first descriptor after stdin, stdout and stderr
 SERVER_IDS = 0x1000  # message servers have ids too, below those of apps, for their uids
 SERVER_DESCRIPTORS = 65536
+DEVICE_GROUPS = UID_BASE + 0x1000000  # above the ids of all apps
 _COMMON_ENVIRON = {"HOME": "/tmp", "LANG": "C.UTF-8"}
 
 
@@ -43,6 +45,9 @@ class Place:
     @property
     def filters(self) -> Path:
         return self.runtime.packages / "filters"
+
+    def data(self, app: str) -> Path:
+        return self.directory / "data" / app
 
     def image(self, sha256: str) -> Path:
         return self.directory / "store" / "images" / sha256
@@ -107,6 +112,7 @@ def app_cell(
     servers = ",".join(f"{name}:{FIRST_PASSED + n}" for n, name in enumerate(sorted(app.access)))
     environ = {"KOS_APP_NAME": app.name, "KOS_MSG_SERVERS": servers, "KOS_CONFIG": "/config.json"}
     kinds = resource_types(app.resources)
+    devices = tuple(node for node in _devices(app.resources) if Path(node).exists())
     if "supervisor" in kinds:
         environ["KOS_SUPERVISOR"] = str(FIRST_PASSED + len(app.access))
     if keeper:
@@ -121,7 +127,8 @@ def app_cell(
         image=folder,
         config=json.dumps(frozen.thaw(app.config)).encode(),
         writable=_writable(place, app, caller_id),
-        devices=tuple(node for node in _devices(app.resources) if Path(node).exists()),
+        devices=devices,
+        groups=tuple(sorted({_device_group(place, node) for node in devices} - {0})),
         resources=(*kinds, "internet") if joined else kinds,
         joined=joined,
         readable=(Bind(resolv, "/etc/resolv.conf"),) if resolv else (),
@@ -164,10 +171,24 @@ def _devices(resources: Sequence[Resource]) -> list[str]:
     return nodes
 
 
+def _device_group(place: Place, node: str) -> int:
+    """The group through which an app opens a device.
+
+    Where the machine is ours, no distribution's rule has given the node one: it gets its own, by its numbers.
+    """
+    status = os.stat(node)
+    if not place.owns_machine:
+        return status.st_gid
+    group = DEVICE_GROUPS + (os.major(status.st_rdev) << 8) + os.minor(status.st_rdev)
+    os.chown(node, 0, group)
+    os.chmod(node, 0o660)
+    return group
+
+
 def _writable(place: Place, app: App, caller_id: int) -> tuple[Bind, ...]:
     binds = []
     if app.resources_of(Storage):
-        binds.append(Bind(place.directory / "data" / app.name, "/data"))
+        binds.append(Bind(place.data(app.name), "/data"))
     if app.resources_of(Keys):
         binds.append(Bind(place.directory / "keys", "/keys"))
     for bind in binds:
@@ -175,6 +196,16 @@ def _writable(place: Place, app: App, caller_id: int) -> tuple[Bind, ...]:
         if place.as_root:
             _give(bind.source, app_uid(caller_id))
     return tuple(binds)
+
+
+def stored(folder: Path) -> int:
+    """Bytes that an app keeps in its /data, which it may change meanwhile."""
+    total = 0
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
+    return total
 
 
 def _give(folder: Path, uid: int) -> None:

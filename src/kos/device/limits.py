@@ -122,7 +122,7 @@ class ControlGroups:
         self._tops = tops  # controller → the system's own folder
         for folder in set(tops.values()):
             _sweep(folder.parent)
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
 
     def rlimits(self, wanted: Wanted) -> dict[str, int]:
         limits = _common_rlimits(wanted)
@@ -137,6 +137,8 @@ class ControlGroups:
     def folders(self, name: str) -> dict[str, Path]:
         made = {controller: top / name for controller, top in self._tops.items()}
         for folder in set(made.values()):
+            if folder.exists():  # of an earlier supervisor that was killed; its counters are not ours
+                folder.rmdir()
             folder.mkdir()
         return made
 

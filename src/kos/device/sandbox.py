@@ -42,6 +42,7 @@ class Cell:
     config: bytes = b"{}"  # becomes /config.json
     writable: tuple[Bind, ...] = ()
     devices: tuple[str, ...] = ()  # nodes of /dev beyond the harmless ones
+    groups: tuple[int, ...] = ()  # through which it may open them, where it has a uid of its own
     resources: tuple[str, ...] = ()
     joined: bool = False  # it is started inside a network of its own; else it gets an empty one
     readable: tuple[Bind, ...] = ()  # single files, such as /etc/resolv.conf
@@ -120,6 +121,8 @@ def launch_command(
     if as_root:
         uid = str(app_uid(cell.caller_id))
         command += ["--uid", uid, "--gid", uid]
+        for group in cell.groups:
+            command += ["--group", str(group)]
     for name, value in cell.limits.items():
         command += ["--rlimit", f"{name}={value}"]
     return [*command, "--", *cell.command]

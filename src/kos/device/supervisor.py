@@ -9,6 +9,7 @@ It decides about apps and trusts none of them: whatever it reads from one is bou
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ from kos.device.limits import detect
 from kos.device.loop import Loop
 from kos.device.network.system import SystemNetwork
 from kos.device.order import dependencies
+from kos.device.replace import Replacement, difference
 from kos.device.runtime import host_runtime
 from kos.device.sandbox import running_as_root
 from kos.device.units import FAILED, PAUSED, RUNNING, STOPPED, WAITING, AppUnit, ServerUnit, Unit
@@ -36,8 +38,8 @@ from kos.manifest import codec
 from kos.manifest.limits import MANIFEST_BYTES_MAX
 from kos.manifest.model import Manifest
 
-# Operations that an app with the `supervisor` resource may ask for.
-APP_OPERATIONS = frozenset({"status", "graph"})
+# Operations that an app with the `supervisor` resource may ask for: to see and to restart, not to end it all.
+APP_OPERATIONS = frozenset({"status", "graph", "console", "events", "restart"})
 
 
 class Supervisor:
@@ -50,6 +52,8 @@ class Supervisor:
         self.stopping = False
         self.degraded = False
         self.started_at = time.monotonic()
+        # First of all: this fails where another system runs, whose files are not to be touched.
+        self._control = ControlServer(loop, place.directory / "control.sock", self._operations())
         self.console = Console(place.directory / "console.log")
         self.network = SystemNetwork(
             loop,
@@ -65,10 +69,10 @@ class Supervisor:
         self._listeners: list[Stream] = []
         self._advancing = False
         self.settled = False
+        self._replacement: Replacement | None = None
         self._status_questions = status.Questions(self)
         for server in self.servers.values():
             server.on_event(self._server_event)
-        self._control = ControlServer(loop, place.directory / "control.sock", self._operations())
 
     def run(self) -> None:
         """Until the system has stopped."""
@@ -95,6 +99,8 @@ class Supervisor:
             for app in self.apps.values():
                 if unit in app.servers:
                     app.kill_and_wait(f"its message server {unit.name} ended")
+        if self._replacement:
+            self._replacement.check()
         if unit.state == FAILED and not self.degraded:
             self.degraded = True
             self.event("degraded", name=unit.name)
@@ -198,6 +204,7 @@ class Supervisor:
             "graph": lambda _request, stream: stream.answer({"graph": status.graph(self.manifest)}),
             "stop": self._op_stop,
             "restart": self._op_restart,
+            "apply": self._op_apply,
             "console": self._op_console,
             "events": self._op_events,
         }
@@ -215,6 +222,42 @@ class Supervisor:
         else:
             stream.answer({})
             unit.restart()
+
+    def _op_apply(self, _request: dict[str, Any], stream: Stream) -> None:
+        """Go over to the system in `manifest.next.json`; answers when what had to stop has stopped."""
+        if self.stopping or self._replacement:
+            stream.fail("the system is stopping or being replaced", None)
+            return
+        path = self.place.directory / "manifest.next.json"
+        try:
+            new = load_manifest(path)
+        except KosError as error:
+            stream.fail(error.message, error.hint)
+            return
+        change = difference(self.manifest, new)
+        units = {name: self.apps[name] for name in change.stop} | {
+            name: self.servers[name] for name in change.servers & self.servers.keys()
+        }
+        self.console.say(f"release {new.release} replaces {self.manifest.release}")
+
+        def swap() -> None:
+            self._replacement = None
+            self.manifest, self.settled, self.degraded = new, False, False
+            for name in change.servers:
+                self.servers.pop(name, None)
+                if name in new.msg_servers:
+                    self.servers[name] = ServerUnit(self, name)
+                    self.servers[name].on_event(self._server_event)
+            kept = {name: unit for name, unit in self.apps.items() if name not in change.stop}
+            made = {name: AppUnit(self, new.apps[name], self.servers) for name in change.start}
+            self.apps = dict(sorted({**kept, **made}.items()))
+            self.needs, self._broken = dependencies(new)
+            path.replace(path.with_name("manifest.json"))
+            stream.answer({"stopped": sorted(change.stop), "started": sorted(change.start)})
+            self._advance()
+
+        self._replacement = Replacement(units, swap)
+        self._replacement.check()
 
     def _op_console(self, request: dict[str, Any], stream: Stream) -> None:
         stream.answer({})
@@ -254,14 +297,15 @@ def main(arguments: list[str] | None = None) -> int:
     cache = cache_folder()
     manifest = load_manifest(directory / "manifest.json")
     runtime = host_runtime(cache, host_launcher(cache))
-    mechanism = detect(f"kos-{os.getpid()}")
-    loop = Loop()
-    supervisor = Supervisor(Place(directory, runtime, mechanism, running_as_root()), manifest, loop)
-    if not options.quiet:
-        show = coloured if sys.stdout.isatty() and "NO_COLOR" not in os.environ else str
-        supervisor.console.subscribe(lambda line: print(show(line), flush=True))
-    supervisor.run()
-    loop.close()
+    with contextlib.closing(Loop()) as loop, contextlib.ExitStack() as undo:
+        mechanism = detect(f"kos-{os.getpid()}")
+        undo.callback(mechanism.close)
+        supervisor = Supervisor(Place(directory, runtime, mechanism, running_as_root()), manifest, loop)
+        undo.pop_all()  # from here on it is the supervisor's
+        if not options.quiet:
+            show = coloured if sys.stdout.isatty() and "NO_COLOR" not in os.environ else str
+            supervisor.console.subscribe(lambda line: print(show(line), flush=True))
+        supervisor.run()
     return 0
 
 

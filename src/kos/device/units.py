@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from kos.abi.errors import KosError
-from kos.device.cells import Place, app_cell, server_cell, wanted_limits
+from kos.device.cells import Place, app_cell, server_cell, stored, wanted_limits
 from kos.device.console.lines import LineAssembler
 from kos.device.console.log import Console
 from kos.device.limits import Wanted
@@ -29,6 +29,7 @@ from kos.manifest.model import App, Manifest, Restart
 
 STOP_SECONDS = 2.0  # from SIGTERM to SIGKILL
 READY_SECONDS = 10.0  # an app that is not ready by then is reported, and those who wait for it go on
+STORAGE_SECONDS = 1.0  # between two looks at how much an app keeps in /data
 FLOOD_PAUSE = 0.05  # seconds for which a flooding app's output is left unread
 ADMIN_PACKET_MAX = 256 << 10
 SERVER_RESTART = Restart(policy="always", backoff_initial=0.05, backoff_max=5.0)
@@ -317,6 +318,8 @@ class AppUnit(Unit):
             self.is_ready()  # it has nobody to say so to
         else:
             self._later(READY_SECONDS, self._not_ready)
+        if wanted_limits(self.app).storage is not None:
+            self._later(STORAGE_SECONDS, self._check_storage)
 
     def _not_ready(self) -> None:
         if not self.ready:
@@ -324,6 +327,15 @@ class AppUnit(Unit):
             self._host.console.say(f"{self.name}: not ready after {READY_SECONDS:g} s")
             self._host.event("late", app=self.name)
             self._host.changed(self)
+
+    def _check_storage(self) -> None:
+        """No file system that we may rely on counts for us: look, and end an app that has taken too much."""
+        allowed = wanted_limits(self.app).storage
+        used = stored(self._host.place.data(self.name))
+        if allowed is not None and used > allowed and self.process is not None:
+            self.process.kill(f"its /data holds {used} bytes, allowed are {allowed}")
+        else:
+            self._later(STORAGE_SECONDS, self._check_storage)
 
     def _cell(self, *, joined: bool) -> Cell:
         network = self._host.network
