@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from kos.abi.status import Status
 
@@ -12,14 +11,10 @@ from kos.abi.status import Status
 ADDRESS_MIN, ADDRESS_MAX = 0x08, 0x77
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(namedtuple("_Message", "address data size read", defaults=(b"", 0, False))):
     """One part of a transaction, from a (repeated) start: `data` to write, or `size` bytes to read."""
 
-    address: int
-    data: bytes = b""
-    size: int = 0
-    read: bool = False
+    __slots__ = ()
 
 
 class BusError(Exception):
@@ -34,7 +29,7 @@ class BusError(Exception):
         self.status = status
 
 
-class Bus(Protocol):
+class Bus:
     """One I2C bus."""
 
     def transfer(self, messages: Sequence[Message]) -> bytes:
@@ -43,4 +38,4 @@ class Bus(Protocol):
         Raises:
             BusError: it failed; what was written before that stays written.
         """
-        ...
+        raise NotImplementedError

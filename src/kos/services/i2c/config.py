@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kos.abi.errors import KosError
 from kos.services.i2c.bus import ADDRESS_MAX, ADDRESS_MIN
@@ -12,15 +12,10 @@ _KNOWN = {"bus", "port", "bus_speed", "devices", "simulate", "seed"}
 SEED_MAX = (1 << 53) - 1
 
 
-@dataclass(frozen=True)
-class I2CConfig:
-    """`devices`: app → the addresses it may use; `simulate`: address → model, empty on hardware."""
+class I2CConfig(namedtuple("_I2CConfig", "bus port devices simulate seed")):
+    """`devices`: app → set of addresses it may use; `simulate`: address → model, empty on hardware."""
 
-    bus: str
-    port: str
-    devices: Mapping[str, frozenset[int]]
-    simulate: Mapping[int, str]
-    seed: int
+    __slots__ = ()
 
 
 def parse(config: Mapping[str, object]) -> I2CConfig:

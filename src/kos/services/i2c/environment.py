@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import math
-import random
-from typing import NamedTuple
+from collections import namedtuple
+from zlib import crc32
 
 _DAY = 86_400.0  # seconds
 _MINUTE = 60 / _DAY  # days
 
 
-class Conditions(NamedTuple):
+class Conditions(namedtuple("_Conditions", "temperature pressure humidity")):
     """Temperature in °C, pressure in Pa, relative humidity in %."""
 
-    temperature: float
-    pressure: float
-    humidity: float
+    __slots__ = ()
 
 
 class Environment:
     """A mild place: a daily course, and slower and faster waves whose phases come from the seed."""
 
     def __init__(self, seed: int = 0) -> None:
-        source = random.Random(seed)
-        self._phases = [source.uniform(0, math.tau) for _ in range(8)]
+        self._phases = [crc32(f"{seed} {wave}".encode()) / 2**32 * math.tau for wave in range(8)]
 
     def at(self, seconds: float) -> Conditions:
         """The conditions at a time in seconds since 1970."""

@@ -9,13 +9,12 @@ import array
 import errno
 import fcntl
 import os
-import re
 from collections.abc import Sequence
 from struct import Struct
 
 from kos.abi.errors import KosError
 from kos.abi.status import Status
-from kos.services.i2c.bus import BusError, Message
+from kos.services.i2c.bus import Bus, BusError, Message
 
 _I2C_RDWR = 0x0707
 _I2C_M_RD = 0x0001
@@ -37,15 +36,15 @@ def device_path(bus: str) -> str:
     """The device file of a bus name such as `i2c2`.
 
     Raises:
-        KosError: the name does not end in a number.
+        KosError: the name is not `i2c` and a number.
     """
-    match = re.fullmatch(r"[a-z0-9_]*[a-z_](\d{1,3})", bus)
-    if not match:
+    number = bus.removeprefix("i2c")
+    if number == bus or not (number.isascii() and number.isdigit()):
         raise KosError(f"bus {bus!r} has no number", hint="name it as the board does, such as i2c2")
-    return f"/dev/i2c-{int(match[1])}"
+    return f"/dev/i2c-{int(number)}"
 
 
-class LinuxBus:
+class LinuxBus(Bus):
     """One `/dev/i2c-N`, open for as long as this object lives."""
 
     def __init__(self, path: str) -> None:

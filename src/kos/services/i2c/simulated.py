@@ -5,34 +5,30 @@ A model is a class in `kos.services.i2c.devices.<name>`, registered there under 
 
 from __future__ import annotations
 
-import importlib
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from kos.abi.errors import KosError
 from kos.abi.status import Status
-from kos.services.i2c.bus import BusError, Message
+from kos.services.i2c.bus import Bus, BusError, Message
 from kos.services.i2c.environment import Environment
 
 
-class Device(Protocol):
+class Device:
     """A device as the bus sees it. A model keeps its own registers and register pointer."""
 
     def write(self, data: bytes) -> bool:
         """Take the bytes of one write message; False when the device does not acknowledge them."""
-        ...
+        raise NotImplementedError
 
     def read(self, size: int) -> bytes:
         """The `size` bytes that the device puts on the bus."""
-        ...
+        raise NotImplementedError
 
 
 # Makes a device from the environment that it senses and a clock in seconds.
 Model = Callable[[Environment, Callable[[], float]], Device]
 _models: dict[str, Model] = {}
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 def register(name: str, model: Model) -> None:
@@ -46,9 +42,9 @@ def model(name: str) -> Model:
     Raises:
         KosError: there is none.
     """
-    if _NAME.fullmatch(name):
+    if name.isidentifier():
         try:
-            importlib.import_module(f"kos.services.i2c.devices.{name}")
+            __import__(f"kos.services.i2c.devices.{name}")
         except ModuleNotFoundError:
             pass  # told below, as for a module that registers nothing
     if name not in _models:
@@ -56,7 +52,7 @@ def model(name: str) -> Model:
     return _models[name]
 
 
-class SimulatedBus:
+class SimulatedBus(Bus):
     """Devices by their 7-bit addresses."""
 
     def __init__(self, devices: Mapping[int, Device]) -> None:

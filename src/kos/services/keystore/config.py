@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
+from collections import namedtuple
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from kos.abi.errors import KosError
 from kos.abi.services import KEY_STORE_NAME_MAX, KEY_STORE_TYPE_ED25519, KEY_STORE_TYPE_X25519
@@ -12,16 +11,13 @@ from kos.abi.services import KEY_STORE_NAME_MAX, KEY_STORE_TYPE_ED25519, KEY_STO
 KEYS_MAX = 64
 TYPES = {"ed25519": KEY_STORE_TYPE_ED25519, "x25519": KEY_STORE_TYPE_X25519}
 OPERATIONS = {"ed25519": frozenset({"public", "sign"}), "x25519": frozenset({"public", "agree"})}
-_NAME = re.compile(rf"[a-z][a-z0-9_]{{0,{KEY_STORE_NAME_MAX - 1}}}")
+_NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 
 
-@dataclass(frozen=True)
-class KeySpec:
+class KeySpec(namedtuple("_KeySpec", "name type ephemeral", defaults=(False,))):
     """A key by name. An `ephemeral` one is made at each start and never read from the key partition."""
 
-    name: str
-    type: str
-    ephemeral: bool = False
+    __slots__ = ()
 
 
 STANDARD_KEYS = {
@@ -35,12 +31,10 @@ STANDARD_KEYS = {
 }
 
 
-@dataclass(frozen=True)
-class KeyStoreConfig:
-    """`access`: app → key → operations."""
+class KeyStoreConfig(namedtuple("_KeyStoreConfig", "keys access")):
+    """`keys`: name → `KeySpec`; `access`: app → key → set of operations."""
 
-    keys: Mapping[str, KeySpec] = field(default_factory=lambda: STANDARD_KEYS)
-    access: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    __slots__ = ()
 
 
 def parse(config: Mapping[str, object]) -> KeyStoreConfig:
@@ -69,8 +63,8 @@ def parse(config: Mapping[str, object]) -> KeyStoreConfig:
 
 def _key(name: str, entry: Mapping[str, object]) -> KeySpec:
     _only(entry, {"type", "ephemeral"}, f"keys.{name}")
-    if not _NAME.fullmatch(name):
-        raise KosError(f"key name {name!r} does not match {_NAME.pattern}")
+    if not 1 <= len(name) <= KEY_STORE_NAME_MAX or not _NAME_LETTERS.issuperset(name):
+        raise KosError(f"key name {name!r}: expected 1 to {KEY_STORE_NAME_MAX} of a to z, 0 to 9 and _")
     kind, ephemeral = entry.get("type"), entry.get("ephemeral", False)
     if not isinstance(kind, str) or kind not in TYPES or not isinstance(ephemeral, bool):
         raise KosError(f"keys.{name}: expected a type of {', '.join(TYPES)} and ephemeral true or false")

@@ -9,11 +9,9 @@ package that the rest of the platform needs anyway.
 
 from __future__ import annotations
 
-import hmac
 import os
 import stat
 from collections.abc import Iterable
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -54,7 +52,7 @@ class Key:
         return self._private.exchange(X25519PublicKey.from_public_bytes(peer))
 
 
-def load(specs: Iterable[KeySpec], folder: Path) -> dict[str, Key]:
+def load(specs: Iterable[KeySpec], folder: str) -> dict[str, Key]:
     """All keys by name; one that has no file in `folder` is made now and lasts as long as this process.
 
     Raises:
@@ -63,41 +61,41 @@ def load(specs: Iterable[KeySpec], folder: Path) -> dict[str, Key]:
     return {spec.name: _load_one(spec, folder) for spec in specs}
 
 
-def _load_one(spec: KeySpec, folder: Path) -> Key:
-    path = folder / f"{spec.name}.key"
+def _load_one(spec: KeySpec, folder: str) -> Key:
+    path = f"{folder}/{spec.name}.key"
     kind = _KINDS[spec.type]
-    if spec.ephemeral or not path.exists():
+    if spec.ephemeral or not os.path.exists(path):
         return Key(spec, kind.generate(), provisioned=False)
     key = Key(spec, kind.from_private_bytes(_read_private(path)), provisioned=True)
-    public = path.with_suffix(".pub")
-    if public.exists() and not hmac.compare_digest(_read(public)[0], key.public):
+    public = f"{folder}/{spec.name}.pub"
+    if os.path.exists(public) and _read(public)[0] != key.public:
         raise KosError(
-            f"the public key beside {path.name} is another one's",
-            where=str(public),
+            f"the public key beside {spec.name}.key is another one's",
+            where=public,
             hint="provision the device's keys again",
         )
     return key
 
 
-def _read_private(path: Path) -> bytes:
+def _read_private(path: str) -> bytes:
     data, mode = _read(path)
     if mode & 0o077:
         raise KosError(
             f"the private key is open to others: mode {mode:04o}, expected 0600",
-            where=str(path),
+            where=path,
             hint="treat the key as known to others: provision a new pair",
         )
     return data
 
 
-def _read(path: Path) -> tuple[bytes, int]:
+def _read(path: str) -> tuple[bytes, int]:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             data = file.read(KEY_SIZE + 1)
     except OSError as problem:
-        raise KosError(f"cannot read a key: {problem.strerror}", where=str(path)) from problem
+        raise KosError(f"cannot read a key: {problem.strerror}", where=path) from problem
     if len(data) != KEY_SIZE:
         found = f"{len(data)}" if len(data) < KEY_SIZE else f"more than {KEY_SIZE}"
-        raise KosError(f"expected a key of {KEY_SIZE} bytes, found {found}", where=str(path))
+        raise KosError(f"expected a key of {KEY_SIZE} bytes, found {found}", where=path)
     return data, mode

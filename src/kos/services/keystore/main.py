@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from kos import app
 from kos.abi.services import PORT_KEY_STORE
 from kos.services import serving
@@ -11,7 +9,7 @@ from kos.services.keystore.config import parse
 from kos.services.keystore.keys import load
 from kos.services.keystore.server import KeyStore
 
-KEYS = Path("/keys")  # there with a keys resource
+KEYS = "/keys"  # there with a keys resource
 
 
 def main() -> None:

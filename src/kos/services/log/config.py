@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kos.abi.errors import KosError
 from kos.services.log.record import LEVELS
@@ -12,14 +12,12 @@ RING_MAX = 64 << 20  # bytes
 RATE_MAX = 100_000  # lines per second, and of one burst
 
 
-@dataclass(frozen=True)
-class LogConfig:
+class LogConfig(
+    namedtuple("_LogConfig", "level rate burst ring", defaults=(min(LEVELS), 100.0, 200, 256 << 10))
+):
     """`level`: the least kept; `rate`, `burst`: lines per second and at once, of each app; `ring`: bytes."""
 
-    level: int = min(LEVELS)
-    rate: float = 100.0
-    burst: int = 200
-    ring: int = 256 << 10
+    __slots__ = ()
 
 
 def parse(config: Mapping[str, object]) -> LogConfig:
@@ -38,9 +36,9 @@ def parse(config: Mapping[str, object]) -> LogConfig:
     rate, burst, ring = (
         _number(config, name, default, maximum)
         for name, default, maximum in (
-            ("rate", LogConfig.rate, RATE_MAX),
-            ("burst", LogConfig.burst, RATE_MAX),
-            ("ring", LogConfig.ring, RING_MAX),
+            ("rate", LogConfig().rate, RATE_MAX),
+            ("burst", LogConfig().burst, RATE_MAX),
+            ("ring", LogConfig().ring, RING_MAX),
         )
     )
     return LogConfig(by_name[level], float(rate), int(burst), int(ring))

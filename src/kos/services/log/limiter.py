@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 
-
-@dataclass
 class _Bucket:
-    level: float
-    at: float
-    dropped: int = 0
+    __slots__ = ("at", "dropped", "level")
+
+    def __init__(self, level: float, at: float) -> None:
+        self.level = level
+        self.at = at
+        self.dropped = 0
 
 
 class Limiter:

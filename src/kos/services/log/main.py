@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from kos import app
 from kos.abi.services import PORT_LOG, PORT_LOG_ADMIN
@@ -13,7 +12,7 @@ from kos.services.log.limiter import Limiter
 from kos.services.log.ring import Ring
 from kos.services.log.server import LogServer
 
-DATA = Path("/data")  # there with a storage resource
+DATA = "/data"  # there with a storage resource
 
 
 def main() -> None:

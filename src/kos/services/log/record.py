@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
+from collections import namedtuple
 from struct import Struct, error
-from typing import NamedTuple
 
 from kos.abi.errors import KosError
 from kos.abi.message import APP_NAME_MAX
@@ -20,17 +19,18 @@ _HEAD = Struct("<QQBBH")
 _CUT = "… [{} bytes cut]"
 _TEXT_ROOM = LOG_TEXT_MAX + len(_CUT.format(4096).encode())
 RECORD_MAX = _HEAD.size + APP_NAME_MAX + _TEXT_ROOM
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+# Characters that move the reader's cursor or end a line, but for the tabulator, as escapes.
+_ESCAPES = {
+    code: chr(code).encode("unicode_escape").decode()
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
+    if chr(code) != "\t"
+}
 
 
-class Record(NamedTuple):
+class Record(namedtuple("_Record", "sequence milliseconds level app text")):
     """A line: `milliseconds` since 1970 by the device's clock, which may jump; `sequence` never does."""
 
-    sequence: int
-    milliseconds: int
-    level: int
-    app: str
-    text: str
+    __slots__ = ()
 
     def encode(self) -> bytes:
         name, text = self.app.encode(), self.text.encode()
@@ -77,13 +77,9 @@ def clean(payload: bytes) -> str:
     """
     cut = len(payload) - LOG_TEXT_MAX
     text = payload[:LOG_TEXT_MAX].decode("utf-8", "ignore" if cut > 0 else "backslashreplace")
-    text = _CONTROL.sub(_escape, text.rstrip("\r\n"))
+    text = text.rstrip("\r\n").translate(_ESCAPES)
     excess = len(text.encode()) - LOG_TEXT_MAX
     if excess > 0:  # escapes are longer than what they stand for
         text = text.encode()[:LOG_TEXT_MAX].decode("utf-8", "ignore")
         cut = max(cut, 0) + excess
     return text + _CUT.format(cut) if cut > 0 else text
-
-
-def _escape(match: re.Match[str]) -> str:
-    return match.group().encode("unicode_escape").decode()

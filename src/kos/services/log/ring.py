@@ -12,7 +12,6 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from struct import Struct
 
 from kos.abi.errors import KosError
@@ -34,7 +33,7 @@ class Ring:
         warn: told once for each time that storage begins to fail.
     """
 
-    def __init__(self, limit: int, folder: Path | None, warn: Callable[[str], None]) -> None:
+    def __init__(self, limit: int, folder: str | None, warn: Callable[[str], None]) -> None:
         self._half = max(limit // 2, RECORD_MAX + _FRAME.size)
         self._limit = self._half * 2
         self._folder = folder
@@ -75,13 +74,13 @@ class Ring:
             self._size -= self._records.popleft()[1]
         self.next_sequence = record.sequence + 1
 
-    def _store(self, folder: Path, frame: bytes) -> None:
-        newest = folder / "log.0"
+    def _store(self, folder: str, frame: bytes) -> None:
+        newest = f"{folder}/log.0"
         self._open(newest)
         if self._file_size + len(frame) > self._half:
             os.fdatasync(self._file)
             self._close()
-            newest.replace(folder / "log.1")
+            os.replace(newest, f"{folder}/log.1")
             self._open(newest)
         written = os.write(self._file, frame)
         if written != len(frame):
@@ -89,7 +88,7 @@ class Ring:
             raise OSError(f"{written} of {len(frame)} bytes written")
         self._file_size += written
 
-    def _open(self, path: Path) -> None:
+    def _open(self, path: str) -> None:
         if self._file < 0:
             self._file = os.open(path, _APPEND, 0o600)
             self._file_size = os.fstat(self._file).st_size
@@ -99,17 +98,17 @@ class Ring:
             os.close(self._file)
             self._file = -1
 
-    def _load(self, folder: Path) -> None:
+    def _load(self, folder: str) -> None:
         for name in ("log.1", "log.0"):
             try:
-                self._load_file(folder / name)
+                self._load_file(f"{folder}/{name}")
             except FileNotFoundError:
                 continue
             except OSError as problem:
                 self._warn(f"cannot read the kept log: {problem}")
 
-    def _load_file(self, path: Path) -> None:
-        with path.open("rb") as file:
+    def _load_file(self, path: str) -> None:
+        with open(path, "rb") as file:
             data = file.read(LOADED_MAX)
         good = 0
         for record, end in _frames(data):
@@ -117,7 +116,7 @@ class Ring:
                 self._remember(record, end - good - _FRAME.size)
             good = end
         if good < len(data):
-            self._warn(f"{path.name} ends in a torn record: {len(data) - good} bytes dropped")
+            self._warn(f"{path} ends in a torn record: {len(data) - good} bytes dropped")
             os.truncate(path, good)
 
 

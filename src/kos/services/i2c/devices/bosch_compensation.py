@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 from struct import pack
 
 
-@dataclass(frozen=True)
 class Calibration:
     """Trimming values of one chip.
 
@@ -20,24 +18,24 @@ class Calibration:
     results: ADC 519888 and 415148 are 25.08 °C and 100653.27 Pa. Humidity's are the usual ones of a chip.
     """
 
-    T1: int = 27504
-    T2: int = 26435
-    T3: int = -1000
-    P1: int = 36477
-    P2: int = -10685
-    P3: int = 3024
-    P4: int = 2855
-    P5: int = 140
-    P6: int = -7
-    P7: int = 15500
-    P8: int = -14600
-    P9: int = 6000
-    H1: int = 75
-    H2: int = 370
-    H3: int = 0
-    H4: int = 313
-    H5: int = 50
-    H6: int = 30
+    T1 = 27504
+    T2 = 26435
+    T3 = -1000
+    P1 = 36477
+    P2 = -10685
+    P3 = 3024
+    P4 = 2855
+    P5 = 140
+    P6 = -7
+    P7 = 15500
+    P8 = -14600
+    P9 = 6000
+    H1 = 75
+    H2 = 370
+    H3 = 0
+    H4 = 313
+    H5 = 50
+    H6 = 30
 
     def low_registers(self) -> bytes:
         """Registers 0x88 to 0xa1 (table 16 of the data sheet)."""
