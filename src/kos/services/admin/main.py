@@ -12,6 +12,7 @@ import argparse
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from kos.services.admin.state import DeviceState
 from kos.services.admin.updates import Engine, Updates
 
 CONNECT_TIMEOUT = 10.0  # seconds
+START_TIMEOUT = 30.0  # seconds until a system that is being started takes orders
 DEFAULT_SERVER = f"127.0.0.1:{BUS_PORT}"
 
 
@@ -68,16 +70,20 @@ def identity_text(identity: Identity) -> str:
 
 
 def connect_to_supervisor(directory: Path) -> socket.socket:
-    """The control socket of the system that runs in `directory`."""
-    connection = socket.socket(socket.AF_UNIX)
+    """The control socket of the system that runs, or is about to run, in `directory`."""
     path = directory / SOCKET_NAME
-    try:
-        with short_address(path) as address:
-            connection.connect(address)
-    except OSError as error:
-        connection.close()
-        raise KosError(f"no system runs there: {error.strerror}", where=str(path)) from error
-    return connection
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            with short_address(path) as address:
+                connection.connect(address)
+            return connection
+        except OSError as error:
+            connection.close()
+            if time.monotonic() > deadline:
+                raise KosError(f"no system runs there: {error.strerror}", where=str(path)) from error
+            time.sleep(0.05)
 
 
 def beside(arguments: list[str]) -> None:

@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from kos.abi.errors import KosError
 from kos.build.system import Built
 from kos.device.control.client import ControlClient
 from kos.manifest import Manifest
-from kos.tool import output, packages, runs
+from kos.tool import output, packages, runs, studio
 from kos.tool.request import RunRequest, install_built, install_keys
 
 START_SECONDS = 30.0  # until the supervisor takes orders: its first start builds parts of the runtime
@@ -90,8 +91,11 @@ def started(request: RunRequest, *, built: Built | None = None, quiet: bool = Fa
 
 def run(request: RunRequest) -> int:
     """Run a system until it ends or Ctrl-C."""
-    with started(request) as system:
-        output.step(f"{system.manifest.name} runs; Ctrl-C stops it")
+    if request.keys is None and studio.listens():
+        request = replace(request, keys=studio.device_keys(request.source))
+    with started(request) as system, studio.attached(system.directory, system.manifest.name) as seen:
+        where = ", see it in Studio" if seen else ""
+        output.step(f"{system.manifest.name} runs{where}; Ctrl-C stops it")
         try:
             code = system.process.wait()
         except KeyboardInterrupt:
