@@ -100,7 +100,8 @@ class _NicedProcess:
         self._nice = max(0, min(19, (_PRIORITY_NORMAL - wanted.priority) // 5))
 
     def add(self, pid: int) -> None:
-        if self._nice:
+        # Nobody may be made less nice than the one who started all this, such as `nice kos-tool run`.
+        if self._nice > os.getpriority(os.PRIO_PROCESS, pid):
             os.setpriority(os.PRIO_PROCESS, pid, self._nice)
 
     def memory(self) -> int | None:
