@@ -15,6 +15,7 @@ from kos.build.system import Builder
 from kos.build.target import target
 from kos.manifest.load import load_project
 from tests.build.projects import put, python_app, wheel
+from tests.tool.running import kos_tool
 
 pytestmark = pytest.mark.usefixtures("offline")
 AARCH64 = target("aarch64")
@@ -91,6 +92,16 @@ def test_dependencies_are_locked_for_each_target(project, cache):
     lock = json.loads((app / "kos.lock").read_text())
     assert [entry["name"] for entry in lock["targets"]["aarch64-python3.13"]] == ["fast", "plain"]
     assert build(project, cache, "qemu-arm-virt", may_lock=False).made == []
+
+
+def test_every_machine_can_be_locked_at_once(project):
+    app = python_app(project / "apps/station", dependencies='["plain"]')
+    wheel(app / "wheels", "plain")
+    done = kos_tool("deps.lock", project)
+    assert done.returncode == 0, done.stderr
+    lock = json.loads((app / "kos.lock").read_text())
+    assert {"x86_64-python3.11", "aarch64-python3.13", "armv7l-python3.13"} <= set(lock["targets"])
+    assert len(done.stdout.splitlines()) == len(lock["targets"])
 
 
 def test_the_lock_decides_not_what_is_newest(project, cache):

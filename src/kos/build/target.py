@@ -52,16 +52,28 @@ _DEVICES = {
 }
 
 
+HOST_PYTHONS = ("3.11", "3.12", "3.13")  # that developers' machines have
+
+
 def host() -> Target:
     """The machine that this runs on."""
-    machine = platform.machine()
+    return _host(platform.machine(), f"{sys.version_info.major}.{sys.version_info.minor}")
+
+
+def _host(machine: str, python: str) -> Target:
     if machine not in _HOST_TRIPLES:
         raise BuildError(
             f"KOS does not build on a {machine} machine",
             hint=f"it does on: {', '.join(sorted(_HOST_TRIPLES))}",
         )
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return Target("host", _HOST_TRIPLES[machine], machine, python, _manylinux(machine, *_GLIBC))
+
+
+def every_target() -> list[Target]:
+    """All machines that an app may be built for: developers' of each kind, and devices."""
+    hosts = [_host(machine, python) for machine in sorted(_HOST_TRIPLES) for python in HOST_PYTHONS]
+    unique = {(target.cmake_processor, target.python): target for target in [*hosts, *_DEVICES.values()]}
+    return list(unique.values())
 
 
 def target(architecture: str | None) -> Target:

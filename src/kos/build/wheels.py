@@ -41,7 +41,8 @@ class Wheel:
     sha256: str
 
 
-def _key(target: Target) -> str:
+def key(target: Target) -> str:
+    """The target's name in a lock file."""
     return f"{target.cmake_processor}-python{target.python}"
 
 
@@ -87,7 +88,7 @@ def _pip(app: Path, target: Target, *arguments: str) -> None:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
         reason = lines[0].removeprefix("ERROR: ") if lines else done.stderr.strip()[-400:]
         raise BuildError(
-            f"dependencies for {_key(target)}: {reason}",
+            f"dependencies for {key(target)}: {reason}",
             where=str(app / "pyproject.toml"),
             hint=f"each needs a wheel for that machine; one that has none can be built and put into"
             f" {WHEELS_DIRECTORY}/ beside pyproject.toml",
@@ -109,16 +110,16 @@ def locked(app: Path, requires: list[str], target: Target, *, may_lock: bool = T
     lock = _load(path) if path.exists() else None
     if lock is None or lock["requires"] != sorted(requires):
         lock = {"version": LOCK_VERSION, "requires": sorted(requires), "targets": {}}
-    if _key(target) not in lock["targets"]:
+    if key(target) not in lock["targets"]:
         if not may_lock:
             raise BuildError(
-                f"does not say what to use for {_key(target)}",
+                f"does not say what to use for {key(target)}",
                 where=str(path),
                 hint="build once without --locked",
             )
-        lock["targets"][_key(target)] = [vars(wheel) for wheel in _resolve(app, requires, target)]
+        lock["targets"][key(target)] = [vars(wheel) for wheel in _resolve(app, requires, target)]
         files.write_atomic(path, (json.dumps(lock, indent=2, sort_keys=True) + "\n").encode())
-    return [Wheel(**entry) for entry in lock["targets"][_key(target)]]
+    return [Wheel(**entry) for entry in lock["targets"][key(target)]]
 
 
 def _load(path: Path) -> dict[str, Any]:
