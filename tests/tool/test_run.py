@@ -116,14 +116,24 @@ def test_an_archive_runs_as_its_project_does(project, runtime, tmp_path):
         assert run.interrupt() == 130
 
 
+def apps(runtime: dict[str, str]) -> dict[str, dict]:
+    return json.loads(kos_tool("status", "--json", **runtime).stdout)["apps"]
+
+
 def test_watch_rebuilds_only_what_changed(project, runtime, tmp_path):
     source = project / "apps/hello/hello/__init__.py"
     with going_on("watch", project, output=tmp_path / "out", **runtime) as watch:
         watch.until_printed("hello 1 from small")
         good = source.read_text()
+        before = apps(runtime)
         source.write_text(good.replace("hello {count}", "bonjour {count}"))
-        watch.until_printed("relaunching: hello")
+        watch.until_printed("relaunched: hello")
         watch.until_printed("bonjour 1 from small")
+        after = apps(runtime)
+        assert after.pop("hello")["pid"] != before.pop("hello")["pid"]
+        assert {name: app["pid"] for name, app in after.items()} == {
+            n: app["pid"] for n, app in before.items()
+        }
 
         source.write_text("def main(:\n")
         watch.until_printed("still running as it was")

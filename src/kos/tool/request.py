@@ -17,6 +17,8 @@ from kos.manifest import Manifest, PlatformSpec, codec
 from kos.manifest.load import load_project
 from kos.tool import output
 
+NEXT_MANIFEST = "manifest.next.json"  # what the supervisor's `apply` goes over to
+
 
 @dataclass(frozen=True)
 class RunRequest:
@@ -83,14 +85,19 @@ def install_built(built: Built, directory: Path) -> Manifest:
     return built.manifest
 
 
-def _install(manifest: bytes, blobs: dict[str, Path], directory: Path) -> None:
+def stage_next(built: Built, directory: Path) -> None:
+    """Put a built system beside the one that runs from a directory; the supervisor then goes over to it."""
+    _install(codec.dump(built.manifest), built.blobs, directory, NEXT_MANIFEST)
+
+
+def _install(manifest: bytes, blobs: dict[str, Path], directory: Path, name: str = "manifest.json") -> None:
     images = directory / "store" / "images"
     for sha256, blob in blobs.items():
         if not (images / sha256).exists():
             with files.new_directory(images / sha256) as scratch:
                 tree.unpack(blob, scratch)
                 scratch.chmod(0o755)
-    files.write_atomic(directory / "manifest.json", manifest)
+    files.write_atomic(directory / name, manifest)
 
 
 def install_keys(directory: Path, given: Path | None) -> None:

@@ -15,7 +15,7 @@ from kos.build import tree, wheels
 from kos.build.system import Built
 from kos.manifest import PlatformSpec, codec
 from kos.tool import output
-from kos.tool.request import RunRequest
+from kos.tool.request import RunRequest, stage_next
 from kos.tool.runners import host
 
 DEBOUNCE = 200  # milliseconds: an editor's several writes are one change
@@ -43,7 +43,7 @@ def watch(request: RunRequest) -> int:
     with _changes(root) as changed:
         try:
             while True:
-                _run_until_changed(request, changed)
+                _run(request, changed)
         except KeyboardInterrupt:
             output.say("")
             output.step("stopped")
@@ -76,8 +76,8 @@ def _build(request: RunRequest) -> Built | None:
         return None
 
 
-def _run_until_changed(request: RunRequest, changed: threading.Event) -> None:
-    """Run what can be built now; end when the sources give another system."""
+def _run(request: RunRequest, changed: threading.Event) -> None:
+    """Run what can be built, and go over to each new build, until the system ends."""
     changed.clear()
     built = _build(request)
     if built is None:
@@ -86,11 +86,7 @@ def _run_until_changed(request: RunRequest, changed: threading.Event) -> None:
         return
     with host.started(request, built=built) as system:
         output.step(f"{built.manifest.name} runs; watching {request.builder().root}")
-        while True:
-            if not _wait(changed, system):
-                output.step("the system ended; waiting for a change")
-                _wait(changed)
-                return
+        while _wait(changed, system):
             changed.clear()
             now = _build(request)
             if now is None:
@@ -98,8 +94,18 @@ def _run_until_changed(request: RunRequest, changed: threading.Event) -> None:
             elif codec.dump(now.manifest) == codec.dump(built.manifest):
                 output.step("nothing that runs has changed")
             else:
-                output.step(f"relaunching: {', '.join(_differs(built, now))}")
-                return
+                built = now
+                _relaunch(system, now)
+    output.step("the system ended; waiting for a change")
+    _wait(changed)
+
+
+def _relaunch(system: host.HostRun, built: Built) -> None:
+    """Go over to a new build; apps that it did not change go on as they are."""
+    stage_next(built, system.directory)
+    with system.client() as client:
+        done = client.request("apply")
+    output.step(f"relaunched: {', '.join(done['started']) or 'nothing'}")
 
 
 def _wait(changed: threading.Event, system: host.HostRun | None = None) -> bool:
@@ -108,9 +114,3 @@ def _wait(changed: threading.Event, system: host.HostRun | None = None) -> bool:
         if system is not None and system.process.poll() is not None:
             return False
     return True
-
-
-def _differs(old: Built, new: Built) -> list[str]:
-    """Names of the apps that are not what they were."""
-    before, after = old.manifest.apps, new.manifest.apps
-    return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n)) or ["the system"]
