@@ -12,13 +12,24 @@ import signal
 import sys
 import time
 import traceback
+from typing import Any
 
+from kos.abi.errors import KosError
 from kos.device.init import mounts, system
 from kos.device.init.watchdog import Watchdog
 from kos.device.store import generations
+from kos.device.store.filesystem import FileSystem
+from kos.device.store.generations import Generation
 from kos.device.store.store import Store
+from kos.device.upgrade.slots import PARTS, Slots
+from kos.manifest import codec
+from kos.manifest.model import Manifest
 
 _RB_AUTOBOOT, _RB_POWER_OFF = 0x01234567, 0x4321FEDC
+_FEEDS = 4  # times that the watchdog is fed in its period
+# Until the manifest is known: a system that does not get that far is reset too.
+_FIRST_WATCHDOG = 60.0
+_ATTEMPTS = 3  # starts of a generation whose own manifest cannot be asked
 
 
 def main() -> None:
@@ -36,30 +47,127 @@ def say(text: str) -> None:
 
 
 def run() -> None:
+    """Everything that process 1 does."""
     os.environ.clear()
     os.environ.update({"PATH": "/usr/sbin:/usr/bin", "HOME": "/", "LANG": "C.UTF-8"})
     mounts.mount_base()
     mounts.load_drivers()
+    watchdog = Watchdog(_FIRST_WATCHDOG)
     mounts.mount_storage()
-    words = mounts.command_line()
-    watchdog = Watchdog(30.0)
+    slot = mounts.command_line().get("slot", "")
     store = Store(mounts.DATA / "store")
     store.recover()
-    choice = generations.choose(store.generations(), store.current(), words.get("slot", ""), 3)
-    for changed in choice.changed.values():
-        store.put_generation(changed)
-    generation = store.generations()[choice.run]
-    say(f"generation {generation.number}, release {generation.release}, slot {words.get('slot')}")
+    slots = open_slots(slot)
+    generation, manifest, document = pick(store, slots)
+    seconds = manifest.options.watchdog
+    watchdog.set_period(seconds)
+    say(f"generation {generation.number} ({generation.state}), release {generation.release}, slot {slot}")
+    say(f"watchdog: {f'{seconds:g} s' if watchdog.armed else 'none'}")
     system.prepare(store, mounts.DATA, mounts.KEYS)
-    manifest = store.manifest(generation)
-    pid = system.start(lambda: system.run_supervisor(manifest))
+    supervisor = system.start(lambda: system.run_supervisor(document))
+    engine = system.start(lambda: system.run_engine(store, slots, generation.number, tell, restart))
+    keep(watchdog, {supervisor: "the supervisor", engine: "the upgrade engine"})
+
+
+def open_slots(slot: str) -> Slots:
+    """The device's slots, on their partitions."""
+    names = [f"{part}-{each}" for part in PARTS for each in ("a", "b")] + ["env"]
+    return Slots(slot, {name: mounts.partition(f"kos-{name}") for name in names}, FileSystem())
+
+
+def pick(store: Store, slots: Slots) -> tuple[Generation, Manifest, bytes]:
+    """The generation to run, with its manifest; what became of others is recorded. Does not return when the
+    other slot has to be started.
+    """
+    note = slots.take_note()
+    known = store.generations()
+    choice = generations.choose(known, store.current(), slots.running, _attempts(store, known), note)
+    for number, changed in sorted(choice.changed.items()):
+        store.put_generation(changed)
+        if changed.reason:
+            say(f"generation {number} failed: {changed.reason}")
+    record = slots.record()
+    if choice.reboot_to:
+        say(f"no generation of slot {slots.running} works, starting slot {choice.reboot_to}")
+        slots.write_record(record.confirm(choice.reboot_to))
+        end(_RB_AUTOBOOT)
+    if record.trial and record.trial != slots.running:
+        slots.write_record(record.give_up())
+    generation = store.generations().get(choice.run)
+    if generation is None:
+        raise KosError("the store holds no generation", hint="flash the device again: kos-tool bootstrap")
+    document = store.manifest(generation)
+    return generation, codec.load(document, where=f"generation {generation.number}"), document
+
+
+def _attempts(store: Store, known: dict[int, Generation]) -> int:
+    """Starts that the newest generation on trial allows itself."""
+    for _number, one in sorted(known.items(), reverse=True):
+        if one.state == generations.TRIAL:
+            try:
+                return codec.load(store.manifest(one)).options.boot_attempts
+            except KosError:
+                break
+    return _ATTEMPTS
+
+
+def tell(event: dict[str, Any]) -> None:
+    """What the upgrade engine has to say, on the console."""
+    details = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event")
+    say(f"{event['event']}: {details}")
+
+
+def restart() -> None:
+    """Start the device anew, asked for by the upgrade engine's process."""
+    os.kill(1, signal.SIGUSR1)
+    signal.pause()
+
+
+def keep(watchdog: Watchdog, children: dict[int, str]) -> None:
+    """Feed the watchdog and bury the dead until the system ends; then end the device."""
+    wanted: list[int] = []
+    for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda found, _frame: wanted.append(found))
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    watched = {signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     while True:
         watchdog.feed()
-        done, status = os.waitpid(-1, 0)
-        if done == pid:
-            say(f"the supervisor ended with {status}")
-            watchdog.disarm()
-            end(_RB_POWER_OFF)
+        found = signal.sigtimedwait(watched, watchdog.seconds / _FEEDS if watchdog.armed else 3600.0)
+        if found is not None and found.si_signo != signal.SIGCHLD:
+            say("restart" if found.si_signo == signal.SIGUSR1 else "power off")
+            watchdog.feed()
+            stop_system(children)
+            end(_RB_AUTOBOOT if found.si_signo == signal.SIGUSR1 else _RB_POWER_OFF)
+        for name, status in buried(children):
+            say(f"{name} ended with {status}")
+            # An orderly end was asked for on the control socket; anything else is a reason to start anew.
+            end(_RB_POWER_OFF if status == 0 else _RB_AUTOBOOT)
+
+
+def buried(children: dict[int, str]) -> list[tuple[str, int]]:
+    """Wait for every process that is dead; those of `children` among them with their exit codes."""
+    found = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if not pid:
+            return found
+        if pid in children:
+            found.append((children.pop(pid), os.waitstatus_to_exitcode(status)))
+
+
+def stop_system(children: dict[int, str]) -> None:
+    """Ask the supervisor to stop its apps, and wait a little for it."""
+    for pid, name in children.items():
+        if name == "the supervisor":
+            os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 10.0
+    while any(name == "the supervisor" for name in children.values()) and time.monotonic() < deadline:
+        signal.sigtimedwait({signal.SIGCHLD}, 1.0)
+        buried(children)
 
 
 def end(how: int) -> None:

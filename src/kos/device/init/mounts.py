@@ -74,9 +74,16 @@ def load_drivers() -> None:
     aliases = set()
     for path in Path("/sys/devices").rglob("modalias"):
         aliases.add(path.read_text().strip())
-    if aliases:
-        command = ["/usr/sbin/modprobe", "--all", "--quiet", "--use-blacklist", *sorted(aliases)]
-        subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+    _modprobe("--use-blacklist", *sorted(aliases))
+    if not Path("/dev/watchdog0").exists():
+        _modprobe(
+            "softdog"
+        )  # no hardware that the kernel knows: its own clock then, which is better than none
+
+
+def _modprobe(*words: str) -> None:
+    command = ["/usr/sbin/modprobe", "--all", "--quiet", *words]
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
 
 
 def command_line() -> dict[str, str]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from kos.device.store.store import Store
+from kos.device.upgrade.slots import Slots
 
 RUN = Path("/run/kos")
 DIRECTORY = RUN / "system"  # what the supervisor calls its place
@@ -45,11 +47,26 @@ def run_supervisor(manifest: bytes) -> None:
 
     (DIRECTORY / "manifest.json").write_bytes(manifest)
     loop = Loop()
-    place = Place(DIRECTORY, runtime_with(PACKAGES), detect("kos"), True)
+    place = Place(DIRECTORY, runtime_with(PACKAGES), detect("kos"), True, owns_machine=True)
     supervisor = Supervisor(place, codec.load(manifest, where="manifest.json"), loop)
     supervisor.console.subscribe(lambda line: print(line, flush=True))
     supervisor.run()
     loop.close()
+
+
+def run_engine(
+    store: Store,
+    slots: Slots,
+    running: int,
+    tell: Callable[[dict[str, Any]], None],
+    restart: Callable[[], None],
+) -> None:
+    """Serve upgrades; what the engine's process does."""
+    from kos.device.upgrade import service
+    from kos.device.upgrade.engine import Device, Engine
+
+    device = Device(DIRECTORY, store, slots, DIRECTORY / "keys", restart)
+    service.run(Engine(device, running), tell, DIRECTORY)
 
 
 def start(work: Callable[[], None]) -> int:

@@ -17,10 +17,17 @@ class Watchdog:
     def __init__(self, seconds: float, device: Path = DEVICE) -> None:
         self.seconds = seconds
         self._descriptor: int | None = None
-        if seconds <= 0 or not device.exists():
-            return
-        self._descriptor = os.open(device, os.O_WRONLY | os.O_CLOEXEC)
-        fcntl.ioctl(self._descriptor, _SETTIMEOUT, struct.pack("i", max(1, round(seconds))))
+        if device.exists():
+            self._descriptor = os.open(device, os.O_WRONLY | os.O_CLOEXEC)
+            self.set_period(seconds)
+
+    def set_period(self, seconds: float) -> None:
+        """Seconds without being fed until it resets the device; 0 stops it."""
+        self.seconds = seconds
+        if seconds <= 0:
+            self.disarm()
+        elif self._descriptor is not None:
+            fcntl.ioctl(self._descriptor, _SETTIMEOUT, struct.pack("i", max(1, round(seconds))))
 
     @property
     def armed(self) -> bool:

@@ -172,12 +172,12 @@ class Store:
 
     # --- garbage --------------------------------------------------------------------------------------
     def collect(self, blobs_of: Mapping[int, Iterable[str]]) -> list[str]:
-        """Remove generations that nothing needs, then what only they needed; the names of what went.
+        """Remove every generation but those that `blobs_of` names, then what only they needed.
 
-        `blobs_of` names the app images of each generation that is kept.
+        `blobs_of` names the app images of each generation that is kept. The answer is the names of what went.
         """
         known = self.generations()
-        kept = generations.keep(known, self.current())
+        kept = set(blobs_of)
         gone = [self.root / "generations" / str(number) for number in sorted(set(known) - kept)]
         manifests = {known[number].manifest for number in kept}
         images = {sha256 for number in kept for sha256 in blobs_of[number]}

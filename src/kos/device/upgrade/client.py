@@ -1,0 +1,136 @@
+"""The other end of an upgrade: offers a manifest.zip's contents to a device and sends what it lacks.
+
+Used by `kos-tool device.upgrade`. It trusts no answer's size; what the device says is shown, not interpreted.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kos.abi.errors import KosError
+from kos.device.control.address import short_address
+
+SOCKET_NAME = "upgrade.sock"
+ANSWER_MAX = 1 << 20  # bytes of one line
+CHUNK = 64 << 10
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What went over the wire."""
+
+    blobs: int
+    bytes: int
+
+
+class UpgradeClient:
+    """A connection to a device's upgrade engine.
+
+    Args:
+        path: the Unix socket: of a run directory, or of the simulator's virtio-serial port.
+        timeout: seconds to wait for an answer.
+    """
+
+    def __init__(self, path: Path, timeout: float = 300.0) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(timeout)
+        try:
+            with short_address(path) as address:
+                self._socket.connect(address)
+        except OSError as error:
+            self._socket.close()
+            raise KosError(
+                f"no device takes upgrades there: {error.strerror or error}",
+                where=str(path),
+                hint="is it running?",
+            ) from error
+        self._file = self._socket.makefile("rb")
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def __enter__(self) -> UpgradeClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def hello(self) -> dict[str, Any]:
+        """What the device says of itself."""
+        return self._request({"op": "hello"})
+
+    def offer(self, manifest: bytes, signatures: Mapping[str, bytes]) -> dict[str, int]:
+        """Offer a manifest; the blobs that the device lacks, with their sizes."""
+        texts = {name: text.decode() for name, text in signatures.items()}
+        return self._request({"op": "offer", "manifest": manifest.decode(), "signatures": texts})["missing"]
+
+    def send(self, sha256: str, path: Path) -> None:
+        """Send one blob."""
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            self._write(json.dumps({"op": "blob", "sha256": sha256, "size": size}).encode() + b"\n")
+            while chunk := file.read(CHUNK):
+                self._write(chunk)
+        self._answer()
+
+    def commit(self) -> Iterator[dict[str, Any]]:
+        """Install what was offered; what the device tells, up to the end or its restart."""
+        self._request({"op": "commit"})
+        while True:
+            try:
+                line = self._file.readline(ANSWER_MAX)
+            except ConnectionError:
+                return
+            event = json.loads(line) if line else {"last": True}
+            if event.get("last"):
+                return
+            yield event
+
+    def collect(self) -> list[str]:
+        """Have the device remove what no generation needs; the names of what went."""
+        return self._request({"op": "collect"})["removed"]
+
+    def _request(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._write(json.dumps(request).encode() + b"\n")
+        return self._answer()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise KosError(f"the device does not take it: {error}") from error
+
+    def _answer(self) -> dict[str, Any]:
+        try:
+            line = self._file.readline(ANSWER_MAX)
+        except OSError as error:
+            raise KosError(f"the device does not answer: {error}") from error
+        if not line:
+            raise KosError("the device ended the connection")
+        answer = json.loads(line)
+        if not answer.get("ok"):
+            said = answer.get("error", {})
+            raise KosError(f"the device refused: {said.get('message')}", hint=said.get("hint"))
+        return answer
+
+
+def push(
+    client: UpgradeClient,
+    manifest: bytes,
+    signatures: Mapping[str, bytes],
+    blob: Callable[[str], Path],
+    tell: Callable[[dict[str, Any]], None],
+) -> Sent:
+    """A whole upgrade: offer, send what is missing, commit; `tell` hears the device's events."""
+    missing = client.offer(manifest, signatures)
+    for sha256 in sorted(missing):
+        client.send(sha256, blob(sha256))
+    for event in client.commit():
+        tell(event)
+    return Sent(len(missing), sum(missing.values()))

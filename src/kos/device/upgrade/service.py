@@ -1,0 +1,117 @@
+"""The process that serves upgrades of a running system: one engine, one channel at a time.
+
+On a device its channel is a virtio-serial port, on the host platform a Unix socket in the run directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kos.device.control.address import short_address
+from kos.device.upgrade.client import SOCKET_NAME
+from kos.device.upgrade.engine import Engine
+from kos.device.upgrade.session import Session
+
+PORT_NAME = "kos.upgrade"
+_PORTS = Path("/sys/class/virtio-ports")
+_POLL_SECONDS = 0.2
+
+
+def find_port(name: str = PORT_NAME) -> Path | None:
+    """The device of the virtio-serial port called `name`, or None."""
+    if not _PORTS.is_dir():
+        return None
+    for port in sorted(_PORTS.iterdir()):
+        if (port / "name").exists() and (port / "name").read_text().strip() == name:
+            return Path("/dev", port.name)
+    return None
+
+
+def serve_port(engine: Engine, device: Path, lock: threading.Lock) -> None:
+    """Serve clients of a virtio-serial port, one after the other, for ever."""
+    while True:
+        descriptor = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "r+b", buffering=0) as port:
+            _wait_for_client(port.fileno())
+            reader = _PortReader(port.fileno())
+            with lock, contextlib.suppress(OSError):
+                Session(engine, reader, port).run()
+
+
+def _wait_for_client(descriptor: int) -> None:
+    """Until the other side has the port open: before that a read says "end"."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while any(event & select.POLLHUP for _, event in poll.poll()):
+        time.sleep(_POLL_SECONDS)  # the driver has no event for "somebody came"
+
+
+class _PortReader:
+    """Lines and exact counts of bytes from a port."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._data = bytearray()
+
+    def readline(self, limit: int) -> bytes:
+        while (end := self._data.find(b"\n")) < 0 and len(self._data) < limit:
+            if not self._more():
+                break
+        return self._take(end + 1 if end >= 0 else min(len(self._data), limit))
+
+    def read(self, size: int) -> bytes:
+        if not self._data:
+            self._more()
+        return self._take(min(size, len(self._data)))
+
+    def _more(self) -> bool:
+        chunk = os.read(self._descriptor, 64 << 10)
+        self._data += chunk
+        return bool(chunk)
+
+    def _take(self, count: int) -> bytes:
+        taken = bytes(self._data[:count])
+        del self._data[:count]
+        return taken
+
+
+def serve_socket(engine: Engine, directory: Path, lock: threading.Lock) -> None:
+    """Serve clients of the run directory's socket, one after the other, for ever."""
+    path = directory / SOCKET_NAME
+    with socket.socket(socket.AF_UNIX) as listener:
+        path.unlink(missing_ok=True)
+        with short_address(path) as address:
+            previous = os.umask(0o177)
+            try:
+                listener.bind(address)
+            finally:
+                os.umask(previous)
+        listener.listen()
+        while True:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as reader, connection.makefile("wb") as writer:
+                with lock, contextlib.suppress(OSError):
+                    Session(engine, reader, writer).run()
+
+
+def run(engine: Engine, say: Callable[[dict[str, Any]], None], directory: Path) -> None:
+    """Watch the start, then serve whatever channel there is."""
+    lock = threading.Lock()
+    port = find_port()
+    serve = (
+        (lambda: serve_port(engine, port, lock)) if port else (lambda: serve_socket(engine, directory, lock))
+    )
+    with lock:
+        # Clients may connect while the start is judged, and are answered after it.
+        thread = threading.Thread(target=serve, name="upgrade", daemon=True)
+        thread.start()
+        engine.watch_start(say)
+    thread.join()

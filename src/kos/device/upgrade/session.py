@@ -1,0 +1,125 @@
+"""The upgrade protocol over a byte stream: a line of JSON, and after `blob` that blob's bytes.
+
+Requests: `hello`, `offer {manifest, signatures}`, `blob {sha256, size}` + bytes, `commit`, `collect`. Each is
+answered by a line `{"ok": true, …}` or `{"ok": false, "error": {"message", "hint"}}`; `commit` is followed by
+lines `{"event": …}` up to the one that has `"last": true`. The same code serves every channel; it must not
+know which one it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Protocol
+
+from kos.abi.errors import KosError
+from kos.device.upgrade.engine import Tell
+from kos.manifest.limits import IMAGE_BYTES_MAX, MANIFEST_BYTES_MAX
+
+LINE_MAX = 2 * MANIFEST_BYTES_MAX + (1 << 20)  # bytes: a manifest as a JSON string, and its signatures
+CHUNK = 64 << 10
+
+
+class Serves(Protocol):
+    """What the session serves: `kos.device.upgrade.engine.Engine`."""
+
+    def facts(self) -> dict[str, Any]: ...
+
+    def offer(self, document: bytes, signatures: dict[str, bytes]) -> dict[str, int]: ...
+
+    def take(self, sha256: str, chunks: Iterator[bytes]) -> None: ...
+
+    def commit(self, tell: Tell) -> None: ...
+
+    def collect(self) -> list[str]: ...
+
+
+class Session:
+    """One client on one stream."""
+
+    def __init__(self, engine: Serves, reader: BinaryIO, writer: BinaryIO) -> None:
+        self._engine = engine
+        self._reader = reader
+        self._writer = writer
+
+    def run(self) -> None:
+        """Serve until the client is gone."""
+        while line := self._reader.readline(LINE_MAX + 1):
+            if len(line) > LINE_MAX or not line.endswith(b"\n"):
+                self._fail(KosError(f"a request has at most {LINE_MAX} bytes"))
+                return
+            try:
+                request = json.loads(line)
+                operation = request["op"] if isinstance(request, dict) else None
+            except (ValueError, KeyError, RecursionError):
+                operation = None
+            try:
+                self._serve(operation, request if operation else {})
+            except KosError as error:
+                self._fail(error)
+
+    def _serve(self, operation: str | None, request: dict[str, Any]) -> None:
+        match operation:
+            case "hello":
+                self._answer(**self._engine.facts())
+            case "offer":
+                document, signatures = _offer(request)
+                self._answer(missing=self._engine.offer(document, signatures))
+            case "blob":
+                self._blob(request)
+            case "commit":
+                self._answer()
+                try:
+                    self._engine.commit(self._tell)
+                except KosError as error:
+                    self._tell({"event": "failed", "reason": str(error)})
+                self._send({"event": "end", "last": True})
+            case "collect":
+                self._answer(removed=self._engine.collect())
+            case _:
+                raise KosError(
+                    f"there is no operation {operation!r}", hint="hello, offer, blob, commit, collect"
+                )
+
+    def _blob(self, request: dict[str, Any]) -> None:
+        sha256, size = request.get("sha256"), request.get("size")
+        if not isinstance(sha256, str) or type(size) is not int or not 0 <= size <= IMAGE_BYTES_MAX:
+            raise KosError("a blob has a sha256 and a size")
+        chunks = self._chunks(size)
+        try:
+            self._engine.take(sha256, chunks)
+        finally:
+            # Whatever became of it, the stream goes on after the blob.
+            for _chunk in chunks:
+                pass
+        self._answer()
+
+    def _chunks(self, size: int) -> Iterator[bytes]:
+        while size:
+            chunk = self._reader.read(min(size, CHUNK))
+            if not chunk:
+                raise KosError("the connection ended in the middle of a blob")
+            size -= len(chunk)
+            yield chunk
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        self._send(event)
+
+    def _answer(self, **members: Any) -> None:
+        self._send({"ok": True, **members})
+
+    def _fail(self, error: KosError) -> None:
+        self._send({"ok": False, "error": {"message": error.message, "hint": error.hint}})
+
+    def _send(self, value: dict[str, Any]) -> None:
+        self._writer.write(json.dumps(value).encode() + b"\n")
+        self._writer.flush()
+
+
+def _offer(request: dict[str, Any]) -> tuple[bytes, dict[str, bytes]]:
+    manifest, signatures = request.get("manifest"), request.get("signatures", {})
+    if not isinstance(manifest, str) or not isinstance(signatures, dict):
+        raise KosError("an offer has a manifest and signatures")
+    if not all(isinstance(text, str) for text in signatures.values()):
+        raise KosError("a signature is text")
+    return manifest.encode(), {str(name): text.encode() for name, text in signatures.items()}
