@@ -10,6 +10,7 @@ from pydantic import Field
 from sqlalchemy import select
 
 from kos.abi import nkey
+from kos.abi.errors import KosError
 from kos.abi.session import METHOD_GRAPH, METHOD_RESTART
 from kos.server.api.common import (
     ERRORS,
@@ -366,7 +367,40 @@ async def restart_app(
     return await ask(own, principal, device_id, METHOD_RESTART, {"app": body.app})
 
 
+class GraphEdge(View):
+    client: str
+    port: str
+    server: str
+
+
+class Graph(View):
+    apps: dict[str, dict[str, Any]]
+    edges: list[GraphEdge]
+
+
 @router.get("/devices/{device_id}/graph")
-async def device_graph(own: Own, principal: CanReadDevices, device_id: DeviceId) -> dict[str, Any]:
+async def device_graph(own: Own, principal: CanReadDevices, device_id: DeviceId) -> Graph:
     """The apps and the ports between them, as the device runs them now."""
-    return await ask(own, principal, device_id, METHOD_GRAPH, {}, record=False)
+    found = await ask(own, principal, device_id, METHOD_GRAPH, {}, record=False)
+
+    def states() -> dict[str, dict[str, Any]]:
+        with own.database.read() as session:
+            return device_of(session, principal, device_id).apps
+
+    return merge_graph(found.get("graph"), await asyncio.to_thread(states))
+
+
+def merge_graph(graph: Any, states: dict[str, dict[str, Any]]) -> Graph:
+    """The device's grants as edges from client to server, with each app's last reported state."""
+    if not isinstance(graph, dict):
+        raise KosError("the device sent no graph")
+    served, used = {}, []
+    for grant in graph.get("edges", []):
+        port = (grant["msg_server"], grant["port"])
+        if grant["role"] == "server":
+            served[port] = grant["app"]
+        else:
+            used.append((grant["app"], port))
+    edges = [GraphEdge(client=app, port=port[1], server=served[port]) for app, port in used if port in served]
+    apps = {name: states.get(name, {"state": "unknown", "restarts": 0}) for name in graph.get("apps", [])}
+    return Graph(apps=apps, edges=edges)

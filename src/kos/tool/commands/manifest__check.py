@@ -39,6 +39,12 @@ WAIVERS = "waivers.toml"
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Status document of a running system, to judge that too.",
 )
+@click.option("--running", metavar="NAME", help="Judge that running system instead of PROJECT.")
+@click.option(
+    "--trust",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Keys whose signatures of a manifest.zip count.  [default: any]",
+)
 @click.option(
     "--sbom",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -67,6 +73,8 @@ def command(
     threshold: str,
     waivers: Path | None,
     status: Path | None,
+    running: str | None,
+    trust: Path | None,
     sbom: Path | None,
     kind: str,
     destination: Path | None,
@@ -84,14 +92,18 @@ def command(
     if list_rules:
         output.result(assurance.rule_table())
         return 0
-    subject = assurance.read_subject(project, platform, sbom)
+    if running:
+        subject, seen = assurance.read_running(running)
+    else:
+        subject = assurance.read_subject(project, platform, images=True, sbom=sbom, trust=trust)
+        seen = assurance.read_status(status) if status else None
     report = check(
         subject.manifest,
         profile=profile,
         waivers=assurance.read_waivers(waivers or subject.directory / WAIVERS),
         board=assurance.board_of(subject.manifest),
         image=subject.image,
-        running=assurance.read_status(status) if status else None,
+        running=seen,
     )
     text = report.render(kind)
     if destination:

@@ -39,10 +39,10 @@ def command(question: str, words: tuple[str, ...], project: Path, platform: str,
     if question == "diff":
         if len(words) != 2:
             raise click.UsageError("diff takes two systems: OLD NEW")
-        old, new = (assurance.read_subject(Path(word), platform, images=False).manifest for word in words)
+        old, new = (assurance.read_subject(Path(word), platform).manifest for word in words)
         answer = diff(old, new)
     else:
         if question == "what-can" and words[1:] == ("do",):
             words = words[:1]
-        answer = ask(assurance.read_subject(project, platform, images=False).manifest, question, *words)
+        answer = ask(assurance.read_subject(project, platform).manifest, question, *words)
     output.result(answer.render(kind).rstrip("\n"))

@@ -47,7 +47,7 @@
       container: box,
       elements: elements(data),
       minZoom: 0.3, maxZoom: 2.5, wheelSensitivity: 0.3,
-      layout: { name: "breadthfirst", directed: true, spacingFactor: 1.25, padding: 30 },
+      layout: { name: "breadthfirst", directed: true, spacingFactor: 1.1, padding: 24, avoidOverlap: true },
       style: [
         { selector: "node", style: { label: "data(label)", shape: "round-rectangle", width: "label", height: 34, padding: "12px", "text-valign": "center", color: tone("ink"), "background-color": tone("card"), "border-width": 3, "border-color": "data(colour)", "font-size": 14, "font-family": "system-ui, sans-serif" } },
         { selector: "edge", style: { label: "data(label)", width: 1.6, "curve-style": "bezier", "target-arrow-shape": "triangle", "line-color": tone("quiet"), "target-arrow-color": tone("quiet"), "font-size": 11, color: tone("quiet"), "text-background-color": tone("card"), "text-background-opacity": 1, "text-background-padding": "2px" } },

@@ -1,0 +1,50 @@
+"""Announce keys of devices from a CSV file"""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import click
+
+from kos.abi import nkey
+from kos.abi.errors import KosError
+from kos.tool import options, output
+from kos.tool.server_client import SERVER, ServerClient
+
+SECTION = "Servers"
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@SERVER
+@options.JSON
+def command(file: Path, url: str | None, as_json: bool) -> None:
+    """Announce the keys in FILE, so that their devices are accepted as soon as they show up.
+
+    FILE is CSV with the columns `public_key` (hexadecimal, or as the server shows it), `name` and `tags`
+    (separated by spaces).
+    """
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    keys = [
+        {
+            "public_key": _key(row, file),
+            "name": row.get("name") or "",
+            "tags": (row.get("tags") or "").split(),
+        }
+        for row in rows
+    ]
+    answer = ServerClient(url).post("/keys", {"keys": keys})
+    if as_json:
+        output.result_json(answer)
+    else:
+        output.result(f"{answer['announced']} keys announced")
+
+
+def _key(row: dict[str, str], file: Path) -> str:
+    text = (row.get("public_key") or "").strip()
+    if not text:
+        raise KosError("a row has no public_key", where=str(file))
+    return nkey.encode(bytes.fromhex(text)) if re.fullmatch("[0-9a-f]{64}", text) else text

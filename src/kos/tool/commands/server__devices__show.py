@@ -1,0 +1,30 @@
+"""Show all that a device last said"""
+
+from __future__ import annotations
+
+import click
+
+from kos.tool import options, output
+from kos.tool.server_client import SERVER, ServerClient
+
+SECTION = "Servers"
+
+
+@click.command()
+@click.argument("device")
+@SERVER
+@options.JSON
+def command(device: str, url: str | None, as_json: bool) -> None:
+    """Show one DEVICE, by name, id or the beginning of its id."""
+    client = ServerClient(url)
+    found = client.get(f"/devices/{client.device(device)['id']}")
+    if as_json:
+        output.result_json(found)
+        return
+    for key, value in found.items():
+        if key not in ("apps", "metrics"):
+            output.result(f"{key:16} {value}")
+    rows = [
+        [name, app["state"], app["restarts"], app["memory"] // 1024] for name, app in found["apps"].items()
+    ]
+    output.result(output.table(["app", "state", "restarts", "memory KiB"], rows))
