@@ -2,105 +2,40 @@
 
 from __future__ import annotations
 
-import os
-import queue
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.examples.running import Run, Start
+
 pytestmark = [pytest.mark.group("examples"), pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "examples"
-DEADLINE = 120.0  # seconds; the first build of a C app on a machine makes the compiler's own libraries
-
-
-class Run:
-    """`kos-tool run` of a copy of an example, and its console."""
-
-    def __init__(self, example: str, directory: Path, environ: dict[str, str]) -> None:
-        project = directory / example
-        shutil.copytree(EXAMPLES / example, project, ignore=shutil.ignore_patterns("build"))
-        # Not below pytest's folder: the path of a socket has at most 108 bytes.
-        self._runtime = Path(tempfile.mkdtemp(prefix="kos"))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "kos.tool", "run", str(project)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "XDG_RUNTIME_DIR": str(self._runtime), **environ},
-        )
-        self.lines: list[str] = []
-        self._arrived: queue.Queue[str | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout
-        for line in self._process.stdout:
-            self._arrived.put(line.rstrip("\n"))
-        self._arrived.put(None)
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        """The first console line after those seen so far that matches."""
-        end = time.monotonic() + DEADLINE
-        while True:
-            try:
-                line = self._arrived.get(timeout=max(0.0, end - time.monotonic()))
-            except queue.Empty:
-                line = None
-            if line is None:
-                raise AssertionError(f"no line like {pattern!r} among:\n" + "\n".join(self.lines))
-            self.lines.append(line)
-            if match := re.search(pattern, line):
-                return match
-
-    def seen(self, pattern: str) -> list[str]:
-        return [line for line in self.lines if re.search(pattern, line)]
-
-    def stop(self) -> int:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-        status = self._process.wait(30)
-        self._reader.join(30)
-        assert self._process.stdout
-        self._process.stdout.close()
-        shutil.rmtree(self._runtime)
-        return status
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[object]:
-    if shutil.which("bwrap") is None:
-        pytest.skip("needs bubblewrap: apt-get install bubblewrap")
-    running: list[Run] = []
+def run(start: Start, tmp_path: Path) -> Callable[..., Run]:
+    """Runs a copy of an example: a build writes beside the sources."""
 
-    def start(example: str, **environ: str) -> Run:
-        running.append(Run(example, tmp_path, environ))
-        return running[-1]
+    def copy_and_start(example: str, **environ: str) -> Run:
+        project = tmp_path / example
+        shutil.copytree(EXAMPLES / example, project, ignore=shutil.ignore_patterns("build"))
+        return start(project, **environ)
 
-    yield start
-    for each in running:
-        each.stop()
+    return copy_and_start
 
 
-def test_hello(run) -> None:
+def test_hello(run: Callable[..., Run]) -> None:
     system = run("hello")
     system.wait_for(r"\| hello_c +\| answer: hello hello_c, and hello world$")
     system.wait_for(r"6 of 6 apps ready")
     assert system.seen(r"\| hello_python +\| hello_c says: world$")
 
 
-def test_protobuf_example(run) -> None:
+def test_protobuf_example(run: Callable[..., Run]) -> None:
     system = run("protobuf_example")
     system.wait_for(r"6 of 6 apps ready")
     assert [line.rpartition("| ")[2] for line in system.seen(r"\| asker ")] == [
@@ -111,7 +46,7 @@ def test_protobuf_example(run) -> None:
     ]
 
 
-def test_the_weather_station_measures_and_logs(run) -> None:
+def test_the_weather_station_measures_and_logs(run: Callable[..., Run]) -> None:
     system = run("weather_station", KOS_CONFIG_SENSOR__INTERVAL="50")
     system.wait_for(r"7 of 7 apps ready")
     reading = r"log_server +\| info  station: reading (\d+): (\S+) °C, (\S+) hPa, (\S+) % from wx_sensor$"
@@ -123,7 +58,7 @@ def test_the_weather_station_measures_and_logs(run) -> None:
     assert 5 < humidity < 95
 
 
-def test_a_station_that_fails_is_restarted_alone(run) -> None:
+def test_a_station_that_fails_is_restarted_alone(run: Callable[..., Run]) -> None:
     system = run("weather_station", KOS_CONFIG_SENSOR__INTERVAL="50", KOS_CONFIG_STATION__CRASH_AFTER="3")
     system.wait_for(r"\| station +\| failing on purpose after 3 readings")
     system.wait_for(r"station: exited with status 1")
@@ -132,7 +67,7 @@ def test_a_station_that_fails_is_restarted_alone(run) -> None:
     assert not system.seen(r"wx_sensor: (exited|killed)")
 
 
-def test_an_intruder_is_refused_and_reported(run) -> None:
+def test_an_intruder_is_refused_and_reported(run: Callable[..., Run]) -> None:
     system = run("weather_station", KOS_CONFIG_DEMO__INTRUDER="true")
     system.wait_for(r"8 of 8 apps ready")
     assert system.seen(r"intruder +\| kos_rng_protocol: granted")
