@@ -37,3 +37,11 @@ def test_the_file_is_bounded(tmp_path: Path, monkeypatch) -> None:
     assert (tmp_path / "console.log.1").stat().st_size <= 1000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["console.log", "console.log.1"]
     assert "line 99" in (tmp_path / "console.log").read_text()
+
+
+def test_full_disk_costs_lines_only(tmp_path: Path) -> None:
+    (tmp_path / "console.log").symlink_to("/dev/full")
+    console = Console(tmp_path / "console.log")
+    console.write("a", "one")
+    console.close()
+    assert console.unsaved == 1 and len(console.history) == 1

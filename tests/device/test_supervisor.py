@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -222,15 +224,26 @@ def test_configuration_and_storage(tmp_path: Path) -> None:
         system.wait_for("kept 3 ['ü', 1] yes False")
 
 
+def _set_environ(value: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        manifest = json.loads(path.read_text())
+        manifest["apps"]["a"]["environ"] = {"X": value}
+        path.write_text(json.dumps(manifest))
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: path.unlink(), "cannot read the manifest"),
+        (Path.unlink, "cannot read the manifest"),
         (lambda path: path.write_text("{"), "not JSON"),
         (lambda path: path.write_bytes(b" " * (9 << 20)), "bytes are too many"),
+        # A zero byte would end an order to bubblewrap and begin another.
+        (_set_environ("a\0--bind\0/\0/host"), "manifest.apps.a.environ.X: expected text that matches"),
     ],
 )
-def test_bad_manifests_are_refused(tmp_path: Path, change, message: str) -> None:
+def test_bad_manifests_are_refused(tmp_path: Path, change: Callable[[Path], None], message: str) -> None:
     install(tmp_path, {"a": app("def main(): pass")})
     change(tmp_path / "manifest.json")
     done = subprocess.run(
@@ -296,7 +309,13 @@ def test_control_socket_refuses_garbage(tmp_path: Path) -> None:
     install(tmp_path, {"a": app(ALONE)})
     with RunningSystem(tmp_path) as system:
         system.wait_for("1 of 1 apps ready")
-        for sent in (b"garbage\n", b'"text"\n', b"[" * 60000 + b"\n", b'{"op": 5}\n'):
+        for sent in (
+            b"garbage\n",
+            b'"text"\n',
+            b"[" * 60000 + b"\n",
+            b'{"op": 5}\n',
+            b'{"op": "restart", "app": []}\n',
+        ):
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.connect(str(tmp_path / "control.sock"))
                 connection.sendall(sent)
@@ -359,3 +378,23 @@ def test_app_that_is_never_ready_is_reported_and_not_waited_for(tmp_path: Path) 
         system.wait_for("mute: not ready after 10 s")
         system.wait_for("| started client")
         system.wait_for("1 of 2 apps ready")
+
+
+def test_system_goes_on_when_nobody_reads_its_console(tmp_path: Path) -> None:
+    needs_bubblewrap()
+    install(tmp_path, {"a": app(ALONE)})
+    command = [sys.executable, "-m", "kos.device.supervisor", "--dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        assert "starts" in process.stdout.readline()
+        process.stdout.close()
+        with ControlClient(tmp_path) as client:
+            lines = client.console(history=True)
+            assert any("| started" in line for line in lines)
+            with ControlClient(tmp_path) as other:
+                other.restart("a")
+            assert any("| started" in line for line in lines)
+            with ControlClient(tmp_path) as other:
+                other.stop()
+        assert process.wait(DEADLINE) == 0
+        assert process.stderr.read() == ""

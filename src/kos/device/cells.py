@@ -5,7 +5,6 @@ It prepares the folders that a cell may write to and nothing else.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import resource
@@ -196,16 +195,6 @@ def _writable(place: Place, app: App, caller_id: int) -> tuple[Bind, ...]:
         if place.as_root:
             _give(bind.source, app_uid(caller_id))
     return tuple(binds)
-
-
-def stored(folder: Path) -> int:
-    """Bytes that an app keeps in its /data, which it may change meanwhile."""
-    total = 0
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
-    return total
 
 
 def _give(folder: Path, uid: int) -> None:

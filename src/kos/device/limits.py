@@ -7,6 +7,7 @@ status of a running system repeats it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,7 @@ class ControlGroups:
 
     def close(self) -> None:
         for folder in set(self._tops.values()):
-            folder.rmdir()
+            _remove(folder)
 
     def folders(self, name: str) -> dict[str, Path]:
         made = {controller: top / name for controller, top in self._tops.items()}
@@ -187,12 +188,15 @@ def _sweep(above: Path) -> None:
     for folder in above.glob("kos-*"):
         pid = folder.name.removeprefix("kos-")
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            try:
-                for inner in (path for path in folder.iterdir() if path.is_dir()):
-                    inner.rmdir()
-                folder.rmdir()
-            except OSError:
-                continue  # its last processes are still dying; the next start comes by
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a group and those in it. Where one's last processes are still dying, a later sweep takes it."""
+    with contextlib.suppress(OSError):
+        for inner in (path for path in folder.iterdir() if path.is_dir()):
+            inner.rmdir()
+        folder.rmdir()
 
 
 class _FolderGroup:
@@ -220,7 +224,7 @@ class _FolderGroup:
 
     def close(self) -> None:
         for folder in set(self._folders.values()):
-            folder.rmdir()
+            _remove(folder)
 
 
 def detect(system: str, root: Path = CGROUPS, memberships: Path = Path("/proc/self/cgroup")) -> Mechanism:

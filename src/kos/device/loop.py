@@ -23,6 +23,10 @@ class Timer:
         self.when = when
         self._callback: Callback | None = callback
 
+    @property
+    def pending(self) -> bool:
+        return self._callback is not None
+
     def cancel(self) -> None:
         self._callback = None
 

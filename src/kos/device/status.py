@@ -42,11 +42,13 @@ class Questions:
 
     def answer(self, server: str, event: dict[str, Any]) -> None:
         """A message server has spoken."""
-        missing, found, _ = self._open.get(event["seq"], (set(), {}, None))
-        found[server] = event["apps"]
-        missing.discard(server)
-        if not missing:
-            self._finish(event["seq"])
+        number = event.get("seq", 0)
+        if number in self._open:
+            missing, found, _ = self._open[number]
+            found[server] = event.get("apps", {})
+            missing.discard(server)
+            if not missing:
+                self._finish(number)
 
     def _finish(self, number: int) -> None:
         question = self._open.pop(number, None)

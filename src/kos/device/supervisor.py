@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -22,6 +23,7 @@ from typing import Any
 from kos.abi.errors import KosError
 from kos.device import status
 from kos.device.cells import Place
+from kos.device.console.lines import printable
 from kos.device.console.log import Console
 from kos.device.console.parse import coloured
 from kos.device.control.server import ControlServer, Stream
@@ -115,17 +117,20 @@ class Supervisor:
         return self._control.connection_for(app, APP_OPERATIONS)
 
     def _server_event(self, server: ServerUnit, event: dict[str, Any]) -> None:
+        """What a message server says of an app; its words may be the app's own."""
         unit = self.apps.get(event.get("app", ""))
         match event["event"]:
             case "ready" if unit:
                 unit.is_ready()
             case "refused" if unit:
-                text = f"{event['operation']} of {event['port']} refused: the manifest does not grant it"
-                self.console.say(f"{unit.name}: {text}")
-                self.event("refused", app=unit.name, port=event["port"], operation=event["operation"])
+                details = {key: _safe(event.get(key, "")) for key in ("port", "operation")}
+                what = f"{details['operation']} of {details['port']}"
+                self.console.say(f"{unit.name}: {what} refused: the manifest does not grant it")
+                self.event("refused", app=unit.name, **details)
             case "violation" if unit:
-                self.console.say(f"{unit.name}: {event['text']}")
-                self.event("violation", app=unit.name, text=event["text"])
+                text = _safe(event.get("text", ""))
+                self.console.say(f"{unit.name}: {text}")
+                self.event("violation", app=unit.name, text=text)
             case "status":
                 self._status_questions.answer(server.name, event)
 
@@ -214,9 +219,10 @@ class Supervisor:
         self.stop()
 
     def _op_restart(self, request: dict[str, Any], stream: Stream) -> None:
-        unit = self.apps.get(request.get("app", ""))
+        name = request.get("app")
+        unit = self.apps.get(name) if isinstance(name, str) else None
         if unit is None:
-            stream.fail(f"there is no app {request.get('app')!r}", f"apps: {', '.join(sorted(self.apps))}")
+            stream.fail(f"there is no app {name!r}", f"apps: {', '.join(sorted(self.apps))}")
         elif self.stopping:
             stream.fail("the system is stopping", None)
         else:
@@ -277,6 +283,10 @@ class Supervisor:
         stream.on_close(lambda: self._listeners.remove(stream))
 
 
+def _safe(text: str) -> str:
+    return printable(text.encode(errors="replace"))
+
+
 def load_manifest(path: Path) -> Manifest:
     """The manifest in a file, which may be hostile."""
     try:
@@ -287,6 +297,20 @@ def load_manifest(path: Path) -> Manifest:
     return codec.load(data, where=str(path))
 
 
+def print_console(console: Console) -> None:
+    """Print console lines as long as somebody reads them."""
+    show = coloured if sys.stdout.isatty() and "NO_COLOR" not in os.environ else str
+
+    def write(line: str) -> None:
+        try:
+            print(show(line), flush=True)
+        except OSError:
+            console.unsubscribe(write)
+            sys.stdout = None  # the interpreter would flush it once more at its end, and fail
+
+    console.subscribe(write)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The program; → its exit status."""
     parser = argparse.ArgumentParser(prog="kos.device.supervisor", description="Run a system.")
@@ -294,6 +318,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="do not print the console")
     options = parser.parse_args(arguments)
     directory = options.dir.resolve()
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each app costs us about six
     cache = cache_folder()
     manifest = load_manifest(directory / "manifest.json")
     runtime = host_runtime(cache, host_launcher(cache))
@@ -303,8 +329,7 @@ def main(arguments: list[str] | None = None) -> int:
         supervisor = Supervisor(Place(directory, runtime, mechanism, running_as_root()), manifest, loop)
         undo.pop_all()  # from here on it is the supervisor's
         if not options.quiet:
-            show = coloured if sys.stdout.isatty() and "NO_COLOR" not in os.environ else str
-            supervisor.console.subscribe(lambda line: print(show(line), flush=True))
+            print_console(supervisor.console)
         supervisor.run()
     return 0
 

@@ -11,11 +11,11 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from kos.abi.errors import KosError
-from kos.device.cells import Place, app_cell, server_cell, stored, wanted_limits
+from kos.device.cells import Place, app_cell, server_cell, wanted_limits
 from kos.device.console.lines import LineAssembler
 from kos.device.console.log import Console
 from kos.device.limits import Wanted
@@ -25,6 +25,7 @@ from kos.device.network.system import SystemNetwork
 from kos.device.process import End, Process
 from kos.device.restart import RestartDecision
 from kos.device.sandbox import Cell
+from kos.device.storage import usage
 from kos.manifest.model import App, Manifest, Restart
 
 STOP_SECONDS = 2.0  # from SIGTERM to SIGKILL
@@ -61,6 +62,7 @@ class Unit:
 
     def __init__(self, host: Host, name: str, rule: Restart) -> None:
         self.name = name
+        self.group = name  # of limits
         self.state = WAITING
         self.ready = False
         self.restarts = 0
@@ -88,7 +90,7 @@ class Unit:
                 if join is not None:
                     passed.callback(join.close)
                 cell = self._cell(joined=join is not None)
-                group = place.mechanism.group(self.name, self._wanted())
+                group = place.mechanism.group(self.group, self._wanted())
                 undo.callback(group.close)
                 process = Process(self._host.loop, cell, group, self)
                 descriptors = [passed.enter_context(each).fileno() for each in self._connections()]
@@ -195,6 +197,7 @@ class Unit:
         self._host.changed(self)
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._timers = [timer for timer in self._timers if timer.pending]
         self._timers.append(self._host.loop.call_later(seconds, callback))
 
     def _cancel_timers(self) -> None:
@@ -232,6 +235,7 @@ class ServerUnit(Unit):
 
     def __init__(self, host: Host, name: str) -> None:
         super().__init__(host, name, SERVER_RESTART)
+        self.group = f"server.{name}"  # no app can have this name
         self._admin: socket.socket | None = None
         self._on_event: Callable[[ServerUnit, dict[str, Any]], None] = lambda *_: None
 
@@ -274,8 +278,12 @@ class ServerUnit(Unit):
         if not packet:
             self._disconnected()
             return
-        event = json.loads(packet)
-        if event["event"] == "started":
+        event = _event(packet)
+        if event is None:
+            # Hostile apps speak with it all day: should one have taken it over, that must end here.
+            if self.process is not None:
+                self.process.kill("what it sent on its admin connection is no event")
+        elif event["event"] == "started":
             self.ready = True
             self._host.changed(self)
         else:
@@ -289,6 +297,19 @@ class ServerUnit(Unit):
             self._host.loop.unwatch(self._admin.fileno())
             self._admin.close()
             self._admin = None
+
+
+def _event(packet: bytes) -> dict[str, Any] | None:
+    """An event of a message server; None for anything else."""
+    try:
+        event = json.loads(packet)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return None
+    texts = all(isinstance(event.get(key, ""), str) for key in ("app", "port", "operation", "text"))
+    whole = isinstance(event.get("seq", 0), int) and isinstance(event.get("apps", {}), dict)
+    return event if texts and whole else None
 
 
 class AppUnit(Unit):
@@ -330,12 +351,17 @@ class AppUnit(Unit):
 
     def _check_storage(self) -> None:
         """No file system that we may rely on counts for us: look, and end an app that has taken too much."""
+        self._count_storage(usage(self._host.place.data(self.name)))
+
+    def _count_storage(self, steps: Iterator[int]) -> None:
         allowed = wanted_limits(self.app).storage
-        used = stored(self._host.place.data(self.name))
-        if allowed is not None and used > allowed and self.process is not None:
-            self.process.kill(f"its /data holds {used} bytes, allowed are {allowed}")
-        else:
+        used = next(steps, None)
+        if used is None:
             self._later(STORAGE_SECONDS, self._check_storage)
+        elif allowed is not None and used > allowed and self.process is not None:
+            self.process.kill(f"its /data holds over {used} bytes, allowed are {allowed}")
+        else:
+            self._later(0.0, lambda: self._count_storage(steps))
 
     def _cell(self, *, joined: bool) -> Cell:
         network = self._host.network

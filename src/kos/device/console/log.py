@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from kos.device.console.lines import SUPERVISOR, LineAssembler, format_line
 
@@ -23,8 +22,9 @@ class Console:
         self._path = path
         self._clock = clock
         self._start = clock()
-        self._file: TextIO = path.open("w", encoding="utf-8")
+        self._file = path.open("wb", buffering=0)
         self._size = 0
+        self.unsaved = 0  # lines that could not be written
         self._subscribers: list[Subscriber] = []
         self.history: deque[str] = deque(maxlen=HISTORY_LINES)
 
@@ -59,12 +59,17 @@ class Console:
         self._file.close()
 
     def _save(self, line: str) -> None:
-        data = f"{line}\n"
+        try:
+            self._append(line)
+        except OSError:
+            # A full disk costs the saved log its lines, not the system its supervisor.
+            self.unsaved += 1
+
+    def _append(self, line: str) -> None:
+        data = f"{line}\n".encode()
         if self._size + len(data) > LOG_BYTES_MAX:
-            self._file.close()
             self._path.replace(self._path.with_name(f"{self._path.name}.1"))
-            self._file = self._path.open("w", encoding="utf-8")
+            full, self._file = self._file, self._path.open("wb", buffering=0)
+            full.close()
             self._size = 0
-        self._size += len(data.encode())
-        self._file.write(data)
-        self._file.flush()
+        self._size += self._file.write(data)
