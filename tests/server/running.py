@@ -29,6 +29,7 @@ class Server:
         self.settings = settings
         self.app = app
         self.url = f"http://127.0.0.1:{settings.port}"
+        self._clients: dict[str, httpx.Client] = {}
 
     @property
     def services(self) -> Services:
@@ -44,12 +45,18 @@ class Server:
         return httpx.Client(base_url=self.url, headers=headers, timeout=DEADLINE)
 
     def login(self, email: str = "admin@localhost", password: str = PASSWORD) -> httpx.Client:
-        """A client that has logged in and shows the page's token."""
-        client = self.client()
+        """A client that has logged in and shows the page's token: one for each person, closed at the end."""
+        if email in self._clients:
+            return self._clients[email]
+        client = self._clients[email] = self.client()
         client.post("/api/v1/login", json={"email": email, "password": password}).raise_for_status()
         page = client.get("/").text
         client.headers["x-csrf-token"] = page.partition('name="csrf" content="')[2].partition('"')[0]
         return client
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
 
 
 @contextlib.contextmanager
@@ -64,11 +71,13 @@ def running(data: Path, **options: Any) -> Iterator[Server]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="server")
     thread.start()
+    made = Server(settings, app)
     try:
         wait_for(lambda: server.started or not thread.is_alive(), "the server starts")
         assert server.started, "the server did not start; its log says why"
-        yield Server(settings, app)
+        yield made
     finally:
+        made.close()
         server.should_exit = True
         thread.join(DEADLINE)
         assert not thread.is_alive(), "the server did not stop"

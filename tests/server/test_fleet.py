@@ -61,7 +61,6 @@ def test_a_device_waits_for_a_person(fleet: Server, devices: Park) -> None:
     client.post(f"{path}/revoke").raise_for_status()
     wait_for(lambda: not device.joined.is_set(), "its live session ends")
     assert client.post(f"{path}/accept").status_code == 400, "a revoked key never comes back"
-    client.close()
 
 
 def test_a_device_is_claimed_by_its_code(fleet: Server, devices: Park) -> None:
@@ -73,7 +72,6 @@ def test_a_device_is_claimed_by_its_code(fleet: Server, devices: Park) -> None:
     code = nkey.claim_code(device.identity.public_key)
     assert client.post("/api/v1/claims", json={"code": code.lower()}).json()["id"] == device.id
     wait_for(device.joined.is_set, "it is let in")
-    client.close()
 
 
 def test_a_good_release_reaches_all_in_phases(fleet: Server, devices: Park, tmp_path: Path) -> None:
@@ -90,7 +88,6 @@ def test_a_good_release_reaches_all_in_phases(fleet: Server, devices: Park, tmp_
     assert all(device.release == release["manifest"] and device.installs == 1 for device in made)
     entries = client.get(f"/api/v1/rollouts/{rollout['id']}/devices").json()
     assert sorted(entry["phase"] for entry in entries) == [0] * 2 + [1] * 8 + [2] * 10
-    client.close()
 
 
 def test_a_bad_release_stops_itself(fleet: Server, devices: Park, tmp_path: Path) -> None:
@@ -117,7 +114,6 @@ def test_a_bad_release_stops_itself(fleet: Server, devices: Park, tmp_path: Path
     assert device["running"] is None
     aborted = client.post(f"/api/v1/rollouts/{rollout['id']}/abort")
     assert aborted.json()["counts"].get("pending") is None
-    client.close()
 
 
 def test_a_silent_device_counts_as_failed(fleet: Server, devices: Park, tmp_path: Path) -> None:
@@ -129,7 +125,6 @@ def test_a_silent_device_counts_as_failed(fleet: Server, devices: Park, tmp_path
     body = {"name": "silent", "release_id": release["id"], "target": "tag:silent", "plan": plan}
     found = ended(client, client.post("/api/v1/rollouts", json=body).json()["id"])
     assert found["state"] == "stopped" and found["counts"]["timed_out"] == 1
-    client.close()
 
 
 def test_pause_resume_and_rollback(fleet: Server, devices: Park, tmp_path: Path) -> None:
@@ -148,7 +143,6 @@ def test_pause_resume_and_rollback(fleet: Server, devices: Park, tmp_path: Path)
     back = client.post(f"{path}/rollback").json()
     assert back["state"] == "aborted" and back["counts"] == {"rolled_back": 3, "withdrawn": 3}
     wait_for(lambda: all(device.release == old["manifest"] for device in made), "all have the old release")
-    client.close()
 
 
 def test_nobody_approves_his_own(fleet: Server, tmp_path: Path) -> None:
@@ -169,5 +163,3 @@ def test_nobody_approves_his_own(fleet: Server, tmp_path: Path) -> None:
     second = fleet.login("second@example.org", "a second password")
     assert second.post(path).json()["approved_by"] == "second@example.org"
     assert second.get("/api/v1/members").status_code == 403
-    client.close()
-    second.close()

@@ -1,0 +1,312 @@
+"""Nothing is visible or changeable from another organisation: every route, tried with the other's ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from kos.abi import nkey
+from kos.server.app import create_app
+from kos.server.core.auth.passwords import hash_password
+from kos.server.core.db.models import (
+    Alarm,
+    AlarmRule,
+    ApiToken,
+    Artifact,
+    AuditEntry,
+    Device,
+    DeviceEvent,
+    DeviceGroup,
+    LogLine,
+    Membership,
+    Organisation,
+    Overlay,
+    Point,
+    PreauthorisedKey,
+    Release,
+    ReleaseArtifact,
+    Rollout,
+    RolloutDevice,
+    Series,
+    User,
+    now,
+)
+from kos.server.settings import Settings
+from tests.server.running import PASSWORD, Server
+
+pytestmark = pytest.mark.group("server")
+
+SECRET = "belongs-to-the-other"  # in every text of the other organisation's rows
+DEVICE, DIGEST, NUMBER = "ab" * 16, "cd" * 32, 777_000
+# These need no log-in and know no organisation; the last one would end the session of the other tests.
+OPEN = {"/healthz", "/readyz", "/metrics", "/api/v1/login", "/api/v1/logout"}
+
+
+def routes() -> list[tuple[str, str]]:
+    """Every route of the API, from its own description."""
+    document = create_app(Settings(data=Path("unused"), product="fleet")).openapi()
+    return [
+        (method.upper(), path)
+        for path, methods in sorted(document["paths"].items())
+        for method in sorted(methods)
+        if path not in OPEN
+    ]
+
+
+ROUTES = routes()
+
+
+@pytest.fixture(scope="module")
+def other(fleet: Server) -> Iterator[Server]:
+    """An organisation with one row of everything, and a person of each."""
+    with fleet.services.database.write() as session:
+        organisation = Organisation(id=NUMBER, slug="other", name=SECRET, created_at=now())
+        user = User(
+            id=NUMBER,
+            email=f"{SECRET}@example.org",
+            name=SECRET,
+            password_hash=hash_password(PASSWORD),
+            created_at=now(),
+        )
+        session.add_all([organisation, user])
+        session.flush()
+        common: dict[str, Any] = {"id": NUMBER, "organisation_id": NUMBER}
+        session.add_all(
+            [
+                Membership(**common, user_id=NUMBER, role="admin"),
+                DeviceGroup(**common, name=SECRET, query="*"),
+                PreauthorisedKey(**common, public_key=SECRET, name=SECRET, tags=[], created_at=now()),
+                Artifact(sha256=DIGEST, size=1, created_at=now()),
+                Overlay(
+                    **common,
+                    name=SECRET,
+                    sha256=DIGEST,
+                    document={},
+                    signatures=[],
+                    uploaded_by=SECRET,
+                    created_at=now(),
+                ),
+                AlarmRule(**common, name=SECRET, series=SECRET, above=True, raise_at=1, clear_at=0),
+                AuditEntry(
+                    **common, at=now(), actor=SECRET, action=SECRET, target="", detail={}, remote="", seal=""
+                ),
+                ApiToken(
+                    **common,
+                    user_id=NUMBER,
+                    name=SECRET,
+                    secret_hash=SECRET,
+                    scopes=[],
+                    created_at=now(),
+                    expires_at=now(),
+                ),
+                Release(
+                    **common,
+                    manifest=DIGEST,
+                    manifest_size=1,
+                    system=SECRET,
+                    version=SECRET,
+                    platform=SECRET,
+                    apps=[],
+                    signatures=[],
+                    signers=[],
+                    assurance={},
+                    size=1,
+                    uploaded_by=SECRET,
+                    created_at=now(),
+                ),
+            ]
+        )
+        session.flush()
+        session.add_all(
+            [
+                ReleaseArtifact(release_id=NUMBER, sha256=DIGEST),
+                Device(
+                    id=DEVICE,
+                    organisation_id=NUMBER,
+                    public_key=nkey.encode(b"k" * 32),
+                    status="accepted",
+                    name=SECRET,
+                    tags=[SECRET],
+                    created_at=now(),
+                    online=True,
+                    system=SECRET,
+                ),
+                Rollout(
+                    **common,
+                    name=SECRET,
+                    release_id=NUMBER,
+                    target="*",
+                    plan={"phases": ["100%"]},
+                    state="paused",
+                    phase_at=now(),
+                    reason=SECRET,
+                    created_by=SECRET,
+                    created_at=now(),
+                ),
+            ]
+        )
+        session.flush()
+        session.add_all(
+            [
+                RolloutDevice(
+                    rollout_id=NUMBER, device_id=DEVICE, phase=0, state="healthy", since=now(), reason=SECRET
+                ),
+                Series(id=NUMBER, device_id=DEVICE, name=SECRET),
+                Point(id=NUMBER, series_id=NUMBER, at=now(), value=1.0),
+                LogLine(
+                    id=NUMBER, device_id=DEVICE, at=now(), boot="b", seconds=1.0, app=SECRET, text=SECRET
+                ),
+                DeviceEvent(id=NUMBER, device_id=DEVICE, at=now(), kind=SECRET, app=SECRET, text=SECRET),
+                Alarm(id=NUMBER, rule_id=NUMBER, device_id=DEVICE, raised_at=now(), value=1.0),
+            ]
+        )
+    yield fleet
+
+
+def snapshot(server: Server) -> str:
+    """Everything that the other organisation has, as text."""
+    tables = (
+        Device,
+        Release,
+        Rollout,
+        Overlay,
+        DeviceGroup,
+        AlarmRule,
+        ApiToken,
+        Membership,
+        PreauthorisedKey,
+    )
+    with server.services.database.read() as session:
+        found = {}
+        for table in tables:
+            rows = session.query(table).filter_by(organisation_id=NUMBER).all()
+            columns = [column.key for column in table.__table__.columns]
+            found[table.__name__] = [{key: str(getattr(row, key)) for key in columns} for row in rows]
+    return json.dumps(found, sort_keys=True)
+
+
+BODIES: dict[str, Any] = {
+    "POST /api/v1/rollouts": {"name": "x", "release_id": NUMBER, "group_id": NUMBER},
+    "POST /api/v1/members": {
+        "email": "x@y.z",
+        "name": "x",
+        "role": "viewer",
+        "group_id": NUMBER,
+        "password": PASSWORD,
+    },
+    "PUT /api/v1/members/{member_id}": {"role": "viewer", "group_id": NUMBER},
+    "PATCH /api/v1/devices/{device_id}": {"name": "taken over"},
+    "PUT /api/v1/devices/{device_id}/release": {"release_id": NUMBER},
+    "PUT /api/v1/devices/{device_id}/overlay": {"overlay_id": NUMBER},
+    "PUT /api/v1/devices/{device_id}/settings": {"settings": {"x": 1}},
+    "POST /api/v1/devices/{device_id}/restart": {"app": "sensor"},
+    "POST /api/v1/devices/{device_id}/rotate": {"public_key": "x"},
+    "POST /api/v1/claims": {"code": "AAAAA-AAAAA"},
+    "POST /api/v1/keys": {"keys": []},
+}
+IDS = {"device_id": DEVICE, "digest": DIGEST}
+
+
+def ask(client: httpx.Client, method: str, path: str) -> tuple[int, str]:
+    filled = path
+    while "{" in filled:
+        name = filled.partition("{")[2].partition("}")[0]
+        filled = filled.replace("{" + name + "}", str(IDS.get(name, NUMBER)))
+    body = BODIES.get(f"{method} {path}", {} if method in ("POST", "PUT", "PATCH") else None)
+    query = {"series": SECRET, "query": SECRET} if method == "GET" else None
+    with client.stream(method, filled, json=body, params=query) as answer:
+        if answer.headers.get("content-type", "").startswith("text/event-stream"):
+            return answer.status_code, next(answer.iter_text())
+        return answer.status_code, answer.read().decode()
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES, ids=[f"{method} {path}" for method, path in ROUTES])
+def test_another_organisation_is_not_there(other: Server, method: str, path: str) -> None:
+    client = other.login()
+    before = snapshot(other)
+    status, text = ask(client, method, path)
+    shown = text.replace(SECRET, "", 1) if f'"{SECRET}"' in text and status == 422 else text
+    assert SECRET not in shown or "no such" in text
+    assert snapshot(other) == before
+    if "{" in path:
+        assert status in (400, 404, 422), "what names one thing of another organisation finds nothing"
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES, ids=[f"{method} {path}" for method, path in ROUTES])
+def test_nothing_without_a_log_in(other: Server, method: str, path: str) -> None:
+    with other.client() as client:
+        status, text = ask(client, method, path)
+    # A path or body that cannot be is refused before anybody is asked who he is; that tells nothing.
+    assert status in (401, 422)
+    assert SECRET not in text
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "body"),
+    [
+        ("viewer", "/api/v1/groups", {"name": "x", "query": "*"}),
+        ("operator", "/api/v1/rollouts", {"name": "x", "release_id": 1}),
+        (
+            "deployer",
+            "/api/v1/members",
+            {"email": "a@b.c", "name": "x", "role": "admin", "password": PASSWORD},
+        ),
+        ("auditor", "/api/v1/claims", {"code": "x"}),
+    ],
+)
+def test_a_role_may_not_do_more(other: Server, role: str, path: str, body: dict[str, Any]) -> None:
+    admin = other.login()
+    email = f"{role}@example.org"
+    person = {"email": email, "name": role, "password": PASSWORD, "role": role}
+    assert admin.post("/api/v1/members", json=person).status_code in (201, 409)
+    client = other.login(email)
+    answer = client.post(path, json=body)
+    assert answer.status_code == 403 and "may not" in answer.json()["detail"]
+
+
+def test_a_group_limits_what_a_role_sees(other: Server) -> None:
+    admin = other.login()
+    with other.services.database.write() as session:
+        for number, tag in enumerate(("berlin", "paris")):
+            identity = f"{number}" * 32
+            if session.get(Device, identity) is None:
+                session.add(
+                    Device(
+                        id=identity,
+                        organisation_id=1,
+                        public_key="U",
+                        status="accepted",
+                        name=tag,
+                        tags=[tag],
+                        created_at=now(),
+                    )
+                )
+    group = admin.post("/api/v1/groups", json={"name": "Berlin", "query": "tag:berlin"}).json()
+    person = {
+        "email": "berlin@example.org",
+        "name": "B",
+        "password": PASSWORD,
+        "role": "operator",
+        "group_id": group["id"],
+    }
+    assert admin.post("/api/v1/members", json=person).status_code == 201
+    client = other.login("berlin@example.org")
+    assert [one["name"] for one in client.get("/api/v1/devices").json()["devices"]] == ["berlin"]
+    assert client.get(f"/api/v1/devices/{'1' * 32}").status_code == 404
+
+
+def test_a_token_does_what_its_scopes_say_until_it_ends(other: Server) -> None:
+    admin = other.login()
+    made = admin.post("/api/v1/tokens", json={"name": "ci", "scopes": ["releases.read"]}).json()
+    with other.client(authorization=f"Bearer {made['token']}") as client:
+        assert client.get("/api/v1/releases").status_code == 200
+        assert client.get("/api/v1/devices").status_code == 403
+        assert client.get("/api/v1/members").status_code == 403
+        assert admin.delete(f"/api/v1/tokens/{made['id']}").status_code == 204
+        assert client.get("/api/v1/releases").status_code == 401
+    assert "token" not in admin.get("/api/v1/tokens").text.replace("tokens", "")
