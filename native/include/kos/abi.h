@@ -121,6 +121,7 @@
 #define KOS_PORT_KEY_STORE "kos_key_store_protocol"
 #define KOS_PORT_ETHERNET "kos_ethernet_protocol"
 #define KOS_PORT_INTERNET "kos_internet_protocol"
+#define KOS_PORT_MQTT "kos_mqtt_protocol"
 #define KOS_PORT_TRACE "kos_trace_protocol"
 #define KOS_PORT_TRACE_ADMIN "kos_trace_admin_protocol"
 #define KOS_LOG_WRITE 0x1u
@@ -151,4 +152,5 @@
 #define KOS_ETHERNET_NAME_MAX 0xfdu
 #define KOS_INTERNET_STATUS 0x1u
 #define KOS_INTERNET_COUNTERS 0x2u
+#define KOS_MQTT_STATUS 0x1u
 #endif /* KOS_ABI_H */

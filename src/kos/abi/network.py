@@ -10,6 +10,8 @@ answer. A packet with `"event"` may come at any time between answers. Each role 
 - `tunnel`: `peer {public_key, endpoint, keep_alive, fresh}` (`fresh` forgets the session); `status` → the
   peer, the address of each app, what provisioning says now (a new private key is taken by the way);
   `counters` → those of each app.
+- `mqtt`: `apps` → the apps that may use the relay; `listen {app, port}` → the descriptor of a socket that
+  listens on the loopback of that app's namespace.
 
 Plain Python: no I/O.
 """
@@ -24,6 +26,8 @@ OP_CONFIGURE = "configure"
 OP_PEER = "peer"
 OP_STATUS = "status"
 OP_COUNTERS = "counters"
+OP_APPS = "apps"
+OP_LISTEN = "listen"
 EVENT_LINK = "link"
 
 # In the key partition, beside the keys: what provisioning says about the tunnel.

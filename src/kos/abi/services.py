@@ -10,6 +10,7 @@ PORT_RNG = "kos_rng_protocol"
 PORT_KEY_STORE = "kos_key_store_protocol"
 PORT_ETHERNET = "kos_ethernet_protocol"
 PORT_INTERNET = "kos_internet_protocol"
+PORT_MQTT = "kos_mqtt_protocol"  # ours: data out by MQTT
 PORT_TRACE = "kos_trace_protocol"
 PORT_TRACE_ADMIN = "kos_trace_admin_protocol"
 
@@ -67,3 +68,6 @@ ETHERNET_NAME_MAX = 253  # bytes of a host name
 # public_key, handshake_age in seconds or null, address of the caller with its mask, gateway, dns, mtu.
 INTERNET_STATUS = 1
 INTERNET_COUNTERS = 2  # reply: JSON of the caller's counters: reason -> [packets, bytes]
+
+# --- mqtt: the relay of data out; an app publishes to 127.0.0.1:1883 in its own network -------------------
+MQTT_STATUS = 1  # reply: JSON of connected, reason, waiting, dropped, stored

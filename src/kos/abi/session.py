@@ -46,6 +46,7 @@ UP_REPORT = "report"
 UP_CONSOLE = "console"
 UP_TELEMETRY = "telemetry"
 UP_EVENT = "event"
+UP_DATA = "data"  # then the app and its own topic: what apps publish by MQTT
 UP_REPLY = "reply"
 UP_STREAM = "stream"
 STORED_KINDS = (UP_REPORT, UP_CONSOLE, UP_TELEMETRY, UP_EVENT)  # each is acknowledged once it is stored

@@ -49,8 +49,14 @@ class Hub:
         self._rtnl = in_namespace(self.namespace, Rtnl)
         self._rtnl.set("lo", up=True)
         self._rtnl.add_address("lo", REFUSER)
-        for index, app in enumerate(plan.apps):
-            self.apps[app.name] = self._add_app(rules.link_of(index), app)
+        for link, app in rules.linked(plan):
+            self.apps[app.name] = self._add_app(link, app)
+        for app in plan.apps:
+            if not app.address:
+                self.apps[app.name] = new_network_namespace()
+                loopback = in_namespace(self.apps[app.name], Rtnl)
+                loopback.set("lo", up=True)
+                loopback.close()
 
     def _add_app(self, link: str, app: AppPlan) -> int:
         namespace = new_network_namespace()
@@ -86,7 +92,7 @@ class Hub:
                 for reason in rules.REASONS
                 if (name := rules.counter(reason, app.name)) in found
             }
-            for app in self.plan.apps
+            for _link, app in rules.linked(self.plan)
         }
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from kos.device.network.hub import Hub
 from kos.device.network.links import Links
 from kos.device.network.plan import NetworkPlan
 from kos.device.network.tunnel import Tunnel
-from kos.network.namespaces import enter_user_namespace
+from kos.network.namespaces import enter_user_namespace, in_namespace
 
 CONTROL_FD = 3
 RESTART_SECONDS = 1.0  # pause before a WireGuard process that died is started again
@@ -124,6 +124,8 @@ class Keeper:
         link = socket.socket(fileno=os.dup(descriptors[0]))
         if role == "tunnel":
             Connection(self._loop, link, self._tunnel_operations())
+        elif role == "mqtt":
+            Connection(self._loop, link, self._mqtt_operations())
         else:
             connection = Connection(self._loop, link, self._ethernet_operations())
             self._ethernet.append(connection)
@@ -143,15 +145,29 @@ class Keeper:
         }
 
     def _open(self, request: dict[str, Any], _descriptors: list[int]) -> Answer:
-        # Ours go when the answer has been sent: detach now and let the loop close them afterwards.
-        descriptors = [each.detach() for each in self._links.open(str(request.get("interface")))]
-        self._loop.call_later(0, lambda: [os.close(each) for each in descriptors] and None)
-        return {}, descriptors
+        return {}, [self._give(each) for each in self._links.open(str(request.get("interface")))]
 
     def _link_changed(self) -> None:
         self._links.events.socket.recv(1 << 16)
         for connection in self._ethernet:
             connection.send({"event": wire.EVENT_LINK})
+
+    # --- mqtt ---------------------------------------------------------------------------------------------
+    def _mqtt_operations(self) -> dict[str, Callable[[dict[str, Any], list[int]], Answer]]:
+        return {wire.OP_APPS: lambda *_: ({"apps": list(self._plan.mqtt)}, []), wire.OP_LISTEN: self._listen}
+
+    def _listen(self, request: dict[str, Any], _descriptors: list[int]) -> Answer:
+        app, port = str(request.get("app")), request.get("port")
+        if app not in self._plan.mqtt or type(port) is not int or not 1024 <= port <= 65535:
+            raise KosError(f"{app} does not use the relay, or {port} is no port for it")
+        listener = in_namespace(self._hub.apps[app], lambda: socket.create_server(("127.0.0.1", port)))
+        return {}, [self._give(listener)]
+
+    def _give(self, made: socket.socket) -> int:
+        """The descriptor of a socket that goes with the next answer: ours is closed after that."""
+        descriptor = made.detach()
+        self._loop.call_later(0, lambda: os.close(descriptor))
+        return descriptor
 
     # --- tunnel -------------------------------------------------------------------------------------------
     def _start_tunnel(self) -> Tunnel:

@@ -24,9 +24,9 @@ REASONS = {
 _REJECT = "reject with icmpx type admin-prohibited"
 
 
-def link_of(index: int) -> str:
-    """Name, in the hub, of the link to the app with that place in the plan."""
-    return f"app{index}"
+def linked(plan: NetworkPlan) -> list[tuple[str, AppPlan]]:
+    """The apps that have an address, each with the name of its link in the hub."""
+    return [(f"app{index}", app) for index, app in enumerate(plan.apps) if app.address]
 
 
 def counter(reason: str, app: str) -> str:
@@ -36,23 +36,23 @@ def counter(reason: str, app: str) -> str:
 def render(plan: NetworkPlan) -> str:
     """The whole ruleset."""
     lines = [f"table inet {TABLE} {{"]
-    for app in plan.apps:
+    for _link, app in linked(plan):
         lines += [f"  counter {counter(reason, app.name)} {{ }}" for reason in REASONS]
     lines.append("  counter refused_other { }")
-    for app in plan.apps:
+    for _link, app in linked(plan):
         lines += [f"  chain source_{app.name} {{", *_source(app), "  }"]
         lines += [f"  chain from_{app.name} {{", *_from_app(plan, app), "  }"]
         lines += [f"  chain to_{app.name} {{", *_to_app(app), "  }"]
         lines += [f"  chain hub_{app.name} {{", *_to_hub(app), "  }"]
     # Before any routing decision, so that what the kernel would drop without a word is counted too.
     lines += ["  chain prerouting {", "    type filter hook prerouting priority raw; policy accept;"]
-    lines += [f'    iifname "{link_of(i)}" jump source_{app.name}' for i, app in enumerate(plan.apps)]
+    lines += [f'    iifname "{link}" jump source_{app.name}' for link, app in linked(plan)]
     lines += ["  }", "  chain forward {", "    type filter hook forward priority filter; policy drop;"]
-    lines += [f'    iifname "{link_of(i)}" jump from_{app.name}' for i, app in enumerate(plan.apps)]
-    lines += [f'    oifname "{link_of(i)}" jump to_{app.name}' for i, app in enumerate(plan.apps)]
+    lines += [f'    iifname "{link}" jump from_{app.name}' for link, app in linked(plan)]
+    lines += [f'    oifname "{link}" jump to_{app.name}' for link, app in linked(plan)]
     lines += ["    counter name refused_other drop", "  }"]
     lines += ["  chain input {", "    type filter hook input priority filter; policy drop;"]
-    lines += [f'    iifname "{link_of(i)}" jump hub_{app.name}' for i, app in enumerate(plan.apps)]
+    lines += [f'    iifname "{link}" jump hub_{app.name}' for link, app in linked(plan)]
     lines += ["    counter name refused_other drop", "  }", "}", ""]
     return "\n".join(lines)
 
