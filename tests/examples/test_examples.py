@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from kos.services.i2c.environment import Environment
 from tests.examples.running import Run, Start
 
 pytestmark = [pytest.mark.group("examples"), pytest.mark.timeout(300)]
@@ -52,10 +54,12 @@ def test_the_weather_station_measures_and_logs(run: Callable[..., Run]) -> None:
     reading = r"log_server +\| info  station: reading (\d+): (\S+) °C, (\S+) hPa, (\S+) % from wx_sensor$"
     first, second = system.wait_for(reading), system.wait_for(reading)
     assert int(second[1]) == int(first[1]) + 1
+    # What comes out behind register model, bus, C driver and protobuf is what the environment was.
     temperature, pressure, humidity = map(float, second.groups()[1:])
-    assert 10 < temperature < 32
-    assert 990 < pressure < 1040
-    assert 5 < humidity < 95
+    expected = Environment().at(time.time())
+    assert temperature == pytest.approx(expected.temperature, abs=0.05)
+    assert pressure * 100 == pytest.approx(expected.pressure, abs=10)
+    assert humidity == pytest.approx(expected.humidity, abs=0.3)
 
 
 def test_a_station_that_fails_is_restarted_alone(run: Callable[..., Run]) -> None:

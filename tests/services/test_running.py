@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from kos.abi.services import PORT_KEY_STORE, PORT_LOG, PORT_LOG_ADMIN, PORT_RNG
 from tests.device.systems import RunningSystem, install
 from tests.services.systems import client, ports_of, service
 
+USERS = [pytest.param(False, id="as-we-are")]
+if os.geteuid() == 0:
+    USERS.append(pytest.param(True, id="ordinary-user"))
 
-def started(directory: Path, apps: dict[str, dict[str, Any]]) -> RunningSystem:
-    ports = ports_of(apps)
-    return RunningSystem(install(directory, apps, ports))
+
+def started(
+    directory: Path, apps: dict[str, dict[str, Any]], *, ordinary_user: bool = False
+) -> RunningSystem:
+    return RunningSystem(install(directory, apps, ports_of(apps)), ordinary_user=ordinary_user)
 
 
 def test_random_bytes_reach_an_app(tmp_path: Path) -> None:
@@ -101,6 +108,41 @@ def test_the_log_is_kept_when_the_log_server_restarts(tmp_path: Path) -> None:
         system.wait_for(lambda line: line.endswith("| kept"), times=before + 5)
 
 
+def test_an_app_that_floods_the_log_costs_no_other_app_a_line(tmp_path: Path) -> None:
+    noisy = """
+        from kos.abi.status import Status
+        from kos import app
+        def main():
+            token = app.connect("kos_log_protocol")
+            refused = 0
+            while refused < 2000:
+                refused += token.call(1, 1, b"noise", check=False).label == Status.FULL
+            print("refused", refused)
+            while True:
+                token.send(1, 1, b"noise")
+    """
+    quiet = """
+        from kos import app
+        def main():
+            token = app.connect("kos_log_protocol")
+            for number in range(50):
+                token.call(1, 1, b"quiet %d" % number)
+            print("all of them")
+    """
+    config = {"rate": 100, "burst": 100}
+    apps = {
+        "log_server": service("log", PORT_LOG, config=config),
+        "noisy": client(noisy, PORT_LOG),
+        "quiet": client(quiet, PORT_LOG),
+    }
+    with started(tmp_path, apps) as system:
+        system.wait_for("| all of them")
+        system.wait_for("| refused 2000")
+        for number in range(50):
+            system.wait_for(f"info  quiet: quiet {number}")
+        system.wait_for("lines dropped: over this app's rate")
+
+
 KEY_USER = """
     from kos import app
     def attempt(token, label, payload):
@@ -169,8 +211,10 @@ def self_tested(rng: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_the_self_test_is_ready_when_everything_passed(tmp_path: Path) -> None:
-    with started(tmp_path, self_tested(service("rng", PORT_RNG))) as system:
+@pytest.mark.parametrize("ordinary_user", USERS)
+def test_the_self_test_is_ready_when_everything_passed(tmp_path: Path, ordinary_user: bool) -> None:
+    apps = self_tested(service("rng", PORT_RNG))
+    with started(tmp_path, apps, ordinary_user=ordinary_user) as system:
         system.wait_for("4 of 4 apps ready")
         passed = [line.split("passed ")[1] for line in system.lines if "| self_test " in line]
         assert passed == [

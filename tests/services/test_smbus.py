@@ -165,6 +165,32 @@ def test_one_app_cannot_reach_another_ones_device(tmp_path: Path) -> None:
         system.wait_for("| three              | found []")
 
 
+def test_a_greedy_app_does_not_keep_the_bus(tmp_path: Path) -> None:
+    greedy = """
+        from kos.app.smbus import SMBus, i2c_msg
+        def main():
+            bus = SMBus(2)
+            while True:
+                bus.i2c_rdwr(i2c_msg.write(0x76, [0]), i2c_msg.read(0x76, 4000))
+    """
+    modest = """
+        from kos.app.smbus import SMBus
+        def main():
+            bus = SMBus(2)
+            for _ in range(200):
+                bus.read_i2c_block_data(0x48, 0, 2)
+            print("200 readings")
+    """
+    apps = {
+        "i2c2_server": bus_of({"greedy": [0x76], "second": [0x76], "modest": [0x48]}),
+        "greedy": client(greedy, PORT),
+        "second": client(greedy, PORT),
+        "modest": client(modest, PORT),
+    }
+    with started(tmp_path, apps) as system:
+        system.wait_for("| 200 readings")
+
+
 DRIVERS = {
     # RPi.bme280, which is given a bus
     "rpi_bme280": (
