@@ -130,12 +130,12 @@ def test_an_image_is_judged_too(vault: Path, capsys: pytest.CaptureFixture[str])
 
 def test_a_running_system_is_judged_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     world = clean()
-    world.running["apps"]["sensor"]["descriptors"].append({"fd": 9, "kind": "/etc/shadow"})
+    world.running["apps"]["sensor"]["descriptors"].append({"fd": 9, "kind": "host:/etc/shadow"})
     (tmp_path / "manifest.json").write_text(json.dumps(world.manifest))
     (tmp_path / "status.json").write_text(json.dumps(world.running))
     arguments = ["manifest.check", str(tmp_path / "manifest.json"), "--status", str(tmp_path / "status.json")]
     assert run(arguments) == 5
-    assert "sensor holds descriptor 9, /etc/shadow" in capsys.readouterr().out
+    assert "sensor holds descriptor 9, host:/etc/shadow" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from kos.manifest import (
     Storage,
     TunnelIp,
 )
+from kos.manifest.model import SystemPart
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True)
 sha = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
@@ -117,4 +118,5 @@ def manifests(draw: st.DrawFn) -> Manifest:
         options=options,
         msg_servers={name: MsgServer(ports) for name, ports in servers.items()},
         apps=apps,
+        parts=draw(st.dictionaries(st.sampled_from(["bootfs", "root"]), st.builds(SystemPart, sha, sizes))),
     )

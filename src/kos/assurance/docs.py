@@ -28,7 +28,8 @@ _INDEX = """\
 questions about it. Both are thin: the work is done by the library `kos.assurance`, which is pure.
 
 A rule looks at one of three depths: the manifest; the built image (give it a `manifest.zip`); a running
-system (give it a status document with `--status`). What a check did not look at, it says.
+system (`--running NAME` on this machine, or a status document with `--status`). What a check did not look at,
+it says.
 
 ## Severity, exit code, score
 

@@ -34,7 +34,12 @@ _U64 = Whole(0, limits.WHOLE_MAX)
 
 @dataclass(frozen=True)
 class Descriptor:
-    """An open file: its number and what it is, such as `null`, `console`, `control:msg0`, `/data/log`."""
+    """An open file: its number and what it is.
+
+    `null`, `console`, `event`, `memory` and the like; `control:msg0` and `supervisor` for connections that it
+    was started with; `own socket` for one that it made; a path for a file inside its sandbox; `host:PATH` for
+    one outside; `passed socket` for a connection that nobody accounts for.
+    """
 
     fd: int
     kind: str

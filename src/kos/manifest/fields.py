@@ -74,7 +74,7 @@ class Text(Field):
         shape: dict[str, Any] = {
             "type": "string",
             "maxLength": self.longest,
-            "pattern": f"^{self.pattern}$(?!\\n)",
+            "pattern": f"^(?:{self.pattern})$(?!\\n)",
         }
         return {**shape, "minLength": self.shortest} if self.shortest else shape
 

@@ -6,15 +6,18 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kos.abi.errors import KosError
 from kos.assurance import Board, Waiver, all_rules, parse_waivers, rule_ids
-from kos.assurance.image import ImageFacts, read_blob
+from kos.assurance.image import ImageFacts, Signature, read_blob
 from kos.assurance.running import RunningFacts, parse_status
 from kos.assurance.waivers import WAIVER_BYTES_MAX
 from kos.manifest import Manifest, PlatformSpec, codec, limits
 from kos.tool import output
+
+if TYPE_CHECKING:
+    from kos.build.manifest_zip import ManifestZip
 
 STATUS_BYTES_MAX = 64 << 20
 SBOM_BYTES_MAX = 64 << 20
@@ -29,8 +32,22 @@ class Subject:
     image: ImageFacts | None = None
 
 
-def read_subject(source: Path, platform: str, sbom: Path | None = None, *, images: bool = True) -> Subject:
+def read_subject(
+    source: Path,
+    platform: str,
+    *,
+    images: bool = False,
+    sbom: Path | None = None,
+    trust: Path | None = None,
+) -> Subject:
     """A project, a `manifest.json` or a `manifest.zip`.
+
+    Args:
+        source: which.
+        platform: that a project is made for.
+        images: look into the images of a `manifest.zip` too.
+        sbom: CycloneDX SBOM of those images.
+        trust: trust document with the keys whose signatures count; None takes any.
 
     Raises:
         KosError: none of the three, or one that cannot be read.
@@ -42,20 +59,53 @@ def read_subject(source: Path, platform: str, sbom: Path | None = None, *, image
         from kos.build.manifest_zip import ManifestZip
 
         with ManifestZip(source) as archive:
-            return Subject(archive.manifest, source.parent, _image(archive, sbom) if images else None)
+            return Subject(archive.manifest, source.parent, _image(archive, sbom, trust) if images else None)
     from kos.manifest.load import load_project
 
     project = load_project(source)
     return Subject(project.manifest(platform), project.root)
 
 
-def _image(archive: Any, sbom: Path | None) -> ImageFacts:
+def _image(archive: ManifestZip, sbom: Path | None, trust: Path | None) -> ImageFacts:
     blobs = {}
     for sha256 in archive.blobs:
         with tempfile.TemporaryFile() as file:
             archive.copy_blob(sha256, file)
             blobs[sha256] = read_blob(file)
-    return ImageFacts(blobs, components=_components(sbom) if sbom else None)
+    parts = archive.manifest.parts.values()
+    return ImageFacts(
+        blobs,
+        signatures=_signatures(archive, trust),
+        components=_components(sbom) if sbom else None,
+        root_size=sum(part.size for part in parts) if parts else None,
+    )
+
+
+def _signatures(archive: ManifestZip, trust: Path | None) -> tuple[Signature, ...]:
+    """Each signature, valid where it verifies and its key is trusted."""
+    from kos.keys import signing
+
+    trusted = signing.load_trust(_read(trust, signing.TRUST_MAX), str(trust)).keys if trust else None
+    found = []
+    for name, document in sorted(archive.signatures.items()):
+        try:
+            key = signing.verify(document, archive.manifest_bytes, f"signature {name}")
+        except KosError:
+            found.append(Signature(name, valid=False))
+        else:
+            found.append(Signature(key[:16], valid=trusted is None or key in trusted))
+    return tuple(found)
+
+
+def read_running(name: str | None) -> tuple[Subject, RunningFacts]:
+    """A system that runs on this machine, as its own manifest says it and as the kernel sees it."""
+    from kos.tool import inspection, runs
+
+    with runs.connect(name) as client:
+        status = client.status()
+    directory = runs.base() / (name or runs.names()[0])
+    subject = read_subject(directory / "manifest.json", "host")
+    return subject, parse_status(inspection.inspect(subject.manifest, status, directory))
 
 
 def _components(sbom: Path) -> frozenset[tuple[str, str]]:

@@ -215,3 +215,14 @@ def image_without_an_sbom(w: World) -> None:
 def component_under_another_spelling(w: World) -> None:
     add_file(w, ImageFile("site/Typing_Extensions-4.1.dist-info/METADATA", "file", 0o644))
     w.image = replace(w.image, components=w.image.components | {("typing-extensions", "4.1")})
+
+
+@near_miss("stray-blob")
+def blob_that_is_the_root(w: World) -> None:
+    change_blob(w, "d" * 64, Blob("d" * 64, 10, problem="not a tar"))
+    w.manifest["parts"] = {"root": {"sha256": "d" * 64, "size": 10}}
+
+
+@fault("digest-mismatch")
+def root_that_is_missing(w: World) -> None:
+    w.manifest["parts"] = {"root": {"sha256": "d" * 64, "size": 10}}

@@ -122,12 +122,17 @@ def app_with_data_that_it_was_given(w: World) -> None:
 
 @fault("extra-descriptor")
 def app_with_a_file_of_the_host(w: World) -> None:
-    w.running["apps"]["sensor"]["descriptors"].append({"fd": 9, "kind": "/etc/shadow"})
+    w.running["apps"]["sensor"]["descriptors"].append({"fd": 9, "kind": "host:/etc/shadow"})
 
 
 @fault("extra-descriptor")
 def app_with_a_socket(w: World) -> None:
-    w.running["apps"]["sensor"]["descriptors"].append({"fd": 9, "kind": "socket:tcp"})
+    w.running["apps"]["sensor"]["descriptors"].append({"fd": 9, "kind": "passed socket"})
+
+
+@fault("extra-descriptor")
+def app_with_the_supervisors_socket(w: World) -> None:
+    w.running["apps"]["sensor"]["descriptors"].append({"fd": 9, "kind": "supervisor"})
 
 
 @fault("extra-descriptor")

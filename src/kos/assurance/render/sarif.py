@@ -32,7 +32,7 @@ def render(report: Report) -> str:
             "driver": {
                 "name": "ManifestAssurance",
                 "organization": "KOS",
-                "semanticVersion": "1.0.0",
+                "semanticVersion": VERSION,
                 "rules": [_rule(rule) for rule in rules],
             }
         },

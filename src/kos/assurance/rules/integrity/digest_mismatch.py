@@ -22,11 +22,15 @@ from kos.manifest import BuiltCImage, BuiltPythonImage
 )
 def check(facts: Facts) -> Iterator[Fault]:
     blobs = facts.image.blobs
+    parts = {part.sha256: kind for kind, part in facts.manifest.parts.items()}  # not tars, as images are
     for name, blob in sorted(blobs.items()):
         if blob.sha256 != name:
             yield Fault(f"blob {name[:12]} has the digest {blob.sha256[:12]}")
-        elif blob.problem:
+        elif blob.problem and name not in parts:
             yield Fault(f"blob {name[:12]} is not an image: {blob.problem}")
+    for sha256, kind in sorted(parts.items()):
+        if sha256 not in blobs:
+            yield Fault(f"the {kind} is blob {sha256[:12]}, which is not there")
     for app in facts.apps.values():
         if isinstance(app.image, BuiltPythonImage | BuiltCImage):
             blob = blobs.get(app.image.sha256)

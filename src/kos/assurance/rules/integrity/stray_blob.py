@@ -21,5 +21,6 @@ from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
 )
 def check(facts: Facts) -> Iterator[Fault]:
     named = {getattr(app.image, "sha256", None) for app in facts.apps.values()}
+    named |= {part.sha256 for part in facts.manifest.parts.values()}
     for name in sorted(facts.image.blobs.keys() - named):
-        yield Fault(f"blob {name[:12]} is used by no app")
+        yield Fault(f"blob {name[:12]} is named by no app and is no part of the system")

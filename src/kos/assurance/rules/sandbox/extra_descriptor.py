@@ -4,20 +4,24 @@ from collections.abc import Iterator
 
 from kos.assurance.facts import Facts
 from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
+from kos.manifest import Network, Supervisor
 
-# What an app opens by itself, inside its own sandbox or as memory of its own.
-_OWN = ("null", "console", "mailbox", "event", "page", "pipe", "epoll", "timer", "signal", "buffer", "memory")
-_OWN_PATHS = (
-    "/app/",
-    "/tmp/",
-    "/data/",
-    "/usr/",
-    "/lib",
-    "/proc/",
-    "/dev/null",
-    "/dev/urandom",
-    "/config.json",
+# What an app opens by itself; a path is one inside its own sandbox.
+_OWN = (
+    "null",
+    "console",
+    "mailbox",
+    "event",
+    "page",
+    "pipe",
+    "epoll",
+    "timer",
+    "signal",
+    "memory",
+    "own socket",
 )
+# Which resource is an open connection from the start.
+_PASSED = {"supervisor": Supervisor, "network": Network}
 
 
 @rule(
@@ -36,10 +40,10 @@ _OWN_PATHS = (
 def check(facts: Facts) -> Iterator[Fault]:
     for name, running in sorted(facts.running.apps.items()):
         app = facts.apps.get(name)
-        connections = {f"control:{server}" for server in app.access} if app else set()
-        held = {type(resource).__name__.lower() for resource in app.resources} if app else set()
+        granted = {f"control:{server}" for server in app.access} if app else set()
+        if app:
+            granted |= {kind for kind, resource in _PASSED.items() if app.resources_of(resource)}
         for descriptor in running.descriptors:
             kind = descriptor.kind
-            known = kind in _OWN or kind in connections or kind.removeprefix("resource:") in held
-            if not known and not kind.startswith(_OWN_PATHS):
+            if kind not in _OWN and kind not in granted and not kind.startswith("/"):
                 yield Fault(f"{name} holds descriptor {descriptor.fd}, {kind}", name)

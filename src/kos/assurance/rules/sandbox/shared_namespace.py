@@ -6,7 +6,8 @@ from kos.assurance.facts import Facts
 from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
 from kos.manifest import Network
 
-_OWN = ("ipc", "mnt", "net", "pid", "user", "uts")
+# Not the user namespace: started by root, an app has a uid of its own instead.
+_OWN = ("ipc", "mnt", "net", "pid", "uts")
 
 
 @rule(
