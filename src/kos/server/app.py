@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 
 from kos.abi.errors import KosError
-from kos.server import VERSION
+from kos.abi.version import VERSION
 from kos.server.api import ROUTERS
 from kos.server.core import problems
 from kos.server.core.services import Services

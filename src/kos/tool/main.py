@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 
 from kos.abi.errors import KosError
+from kos.abi.version import VERSION
 from kos.tool import output
 
 COMMANDS = Path(__file__).parent / "commands"
@@ -76,7 +77,7 @@ class Commands(click.Group):
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-@click.version_option(package_name=None, version="1.0.0", prog_name="kos-tool")
+@click.version_option(package_name=None, version=VERSION, prog_name="kos-tool")
 @click.option("--yes", is_flag=True, help="Agree to whatever would be asked, such as installing packages.")
 def cli(yes: bool) -> None:
     """Build, run and manage systems of secure connected devices.

@@ -6,6 +6,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+from kos.abi.version import VERSION
 from kos.assurance.finding import Finding
 from kos.assurance.report import Report
 from kos.assurance.rule import Rule, Severity

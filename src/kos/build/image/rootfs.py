@@ -15,6 +15,7 @@ import pyseccomp
 
 import kos
 from kos.abi.errors import KosError
+from kos.abi.version import VERSION
 from kos.build import native
 from kos.build.image import bytecode, modules, programs
 from kos.build.image.run import EPOCH, run
@@ -209,13 +210,9 @@ def _modules(tree: Path, kernel: modules.Kernel, wanted: list[str]) -> None:
 def _etc(tree: Path) -> None:
     etc = tree / "etc"
     etc.joinpath("os-release").write_text(
-        f'NAME="KOS"\nID=kos\nVERSION_ID={_version()}\nPRETTY_NAME="KOS {_version()}"\n'
+        f'NAME="KOS"\nID=kos\nVERSION_ID={VERSION}\nPRETTY_NAME="KOS {VERSION}"\n'
     )
     etc.joinpath("passwd").write_text("root:x:0:0:root:/:/nonexistent\n")
     etc.joinpath("group").write_text("root:x:0:\n")
     etc.joinpath("nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
     os.utime(etc / "passwd", (EPOCH, EPOCH))
-
-
-def _version() -> str:
-    return "1.0.0"

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kos.abi.errors import KosError
+from kos.abi.version import VERSION
 from kos.build.sdk import home, sbom, sources
 from kos.build.sdk import lock as locks
 from kos.build.sdk.apt import Package, PrivateApt, Progress
 from kos.build.sdk.sets import DEBIAN_ARCH, package_set
 
-CURRENT = "1.0.0"  # the SDK version of this release
+CURRENT = VERSION  # the SDK version of this release
 LOCK_FILE = "sdk.lock.json"
 SBOM_FILE = "sbom.cdx.json"
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 from sqlalchemy import func, select, text
 
-from kos.server import VERSION
+from kos.abi.version import VERSION
 from kos.server.api.common import ERRORS, Own
 from kos.server.core.auth.guard import identify
 from kos.server.core.db.models import Device

@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from kos.server import VERSION
+from kos.abi.version import VERSION
 from kos.server.core.auth.guard import identify, services
 from kos.server.core.auth.permissions import Principal
 from kos.server.core.problems import Problem, Unauthorized
