@@ -18,6 +18,7 @@ Plain Python: no I/O.
 
 PACKET_MAX = 1 << 16  # bytes
 DESCRIPTORS_MAX = 4  # with one answer
+KEEPER_FD = 3  # of the keeper: its connection to the supervisor
 ENVIRON = "KOS_NETWORK"
 
 OP_LINKS = "links"

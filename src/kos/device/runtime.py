@@ -12,7 +12,6 @@ import hashlib
 import importlib.util
 import os
 import platform
-import py_compile
 import shutil
 import sys
 import sysconfig
@@ -152,6 +151,9 @@ def stage(source: Path, launch: Path, cache: Path) -> Path:
             (copy / kind / LAUNCH_NAME).chmod(0o755)
         for module in modules:
             (shutil.copytree if module.is_dir() else shutil.copyfile)(module, copy / "service" / module.name)
+        import compileall  # slow to import, and needed for a new copy only
+        import py_compile
+
         compileall.compile_dir(copy, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
         _make_readable(copy)
         try:

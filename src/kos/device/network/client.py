@@ -16,7 +16,6 @@ from typing import Any
 
 from kos.abi import network as wire
 from kos.abi.errors import KosError
-from kos.device.network.keeper import CONTROL_FD
 from kos.device.network.plan import NetworkPlan
 from kos.network.namespaces import CLONE_NEWNET, CLONE_NEWUSER, set_namespace
 
@@ -76,14 +75,14 @@ class NetworkClient:
         self._control = ours
 
         def only_descriptor() -> None:
-            os.dup2(theirs.fileno(), CONTROL_FD, inheritable=True)
+            os.dup2(theirs.fileno(), wire.KEEPER_FD, inheritable=True)
 
         with theirs:
             self.process = subprocess.Popen(
                 [*prefix, sys.executable, "-I", "-S", "-B", "-c", _BOOT, json.dumps(sys.path)],
                 preexec_fn=only_descriptor,
                 close_fds=True,
-                pass_fds=[CONTROL_FD],
+                pass_fds=[wire.KEEPER_FD],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,

@@ -27,7 +27,6 @@ from kos.device.network.plan import NetworkPlan
 from kos.device.network.tunnel import Tunnel
 from kos.network.namespaces import enter_user_namespace, in_namespace
 
-CONTROL_FD = 3
 RESTART_SECONDS = 1.0  # pause before a WireGuard process that died is started again
 Answer = tuple[dict[str, Any], list[int]]
 
@@ -217,7 +216,7 @@ class Keeper:
 
 def main() -> int:
     """Wait for the plan, build it, serve until the supervisor is gone."""
-    control = socket.socket(fileno=CONTROL_FD)
+    control = socket.socket(fileno=wire.KEEPER_FD)
     start = json.loads(control.recv(wire.PACKET_MAX))
     loop = Loop()
     loop.on_signals((signal.SIGTERM, signal.SIGINT), lambda _: loop.stop())
