@@ -18,7 +18,7 @@ from kos.tool import packages
 SCRIPT = Path(__file__).resolve().parents[2] / "setup" / "packages.sh"
 STANDINS = {
     "dpkg-query": 'for last; do :; done; [ "$last" = "${THERE:-}" ] && printf installed || exit 1',
-    "apt-get": 'echo "apt-get $*" >>"$CALLS"\n[ "$1" != install ] || [ ! -e "$FAIL" ] || { rm "$FAIL"; exit 100; }',
+    "apt-get": 'echo "apt-get $*" >>"$CALLS"; [ $1 = update ] || [ ! -e $FAIL ] || { rm $FAIL; exit 100; }',
     "id": "echo ${AS:-0}",
     "sudo": 'echo "sudo" >>"$CALLS"; exec "$@"',
 }
