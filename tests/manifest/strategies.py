@@ -118,5 +118,9 @@ def manifests(draw: st.DrawFn) -> Manifest:
         options=options,
         msg_servers={name: MsgServer(ports) for name, ports in servers.items()},
         apps=apps,
-        parts=draw(st.dictionaries(st.sampled_from(["bootfs", "root"]), st.builds(SystemPart, sha, sizes))),
+        parts=draw(
+            st.dictionaries(
+                st.sampled_from(["bootfs", "root"]), st.builds(SystemPart, sha, st.integers(1, 4 << 30))
+            )
+        ),
     )
