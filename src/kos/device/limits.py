@@ -152,7 +152,7 @@ class ControlGroups2(ControlGroups):
 
     def __init__(self, top: Path, controllers: set[str]) -> None:
         super().__init__({controller: top for controller in controllers})
-        (top / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(controllers)))
+        _divide(top, controllers)
 
     def group(self, name: str, wanted: Wanted) -> Group:
         folders = self.folders(name)
@@ -253,10 +253,20 @@ def _version_2(system: str, root: Path, own: dict[str, str]) -> Mechanism | None
         wanted = set((above / "cgroup.controllers").read_text().split()) & {"memory", "pids", "cpu"}
         if "memory" not in wanted:
             return None
-        # Fails where other processes share the group with us: then it is not ours to divide.
-        (above / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(wanted)))
+        try:
+            _divide(above, wanted)
+        except OSError:
+            # A real-time process holds the controller of the processor back: go without it. Fails again
+            # where other processes share the group with us: then it is not ours to divide.
+            wanted.discard("cpu")
+            _divide(above, wanted)
         offered = wanted
     return ControlGroups2(above / system, offered)
+
+
+def _divide(group: Path, controllers: set[str]) -> None:
+    """Let a group's own groups be limited by these controllers."""
+    (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(controllers)))
 
 
 def _version_1(system: str, root: Path, own: dict[str, str]) -> Mechanism | None:

@@ -7,7 +7,6 @@ the machine and stages our own packages; it starts nothing.
 
 from __future__ import annotations
 
-import compileall
 import hashlib
 import importlib.util
 import os

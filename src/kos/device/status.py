@@ -67,6 +67,7 @@ def system(supervisor: Supervisor, messages: dict[str, dict[str, Any]]) -> dict[
     return {
         "name": supervisor.manifest.name,
         "release": supervisor.manifest.release,
+        "platform": supervisor.manifest.platform,
         "state": state(supervisor),
         "uptime": round(time.monotonic() - supervisor.started_at, 3),
         "limits": supervisor.place.mechanism.description,
