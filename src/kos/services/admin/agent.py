@@ -65,6 +65,7 @@ class Agent:
         self._say = say
         self.state = state
         self.updates = updates
+        state.release, state.generation = updates.facts
         self.session = Session(
             identity.public_key, identity.sign, state.hello, state.report, secrets.token_hex(6)
         )
@@ -246,6 +247,7 @@ class Agent:
         update = self.updates.take()
         if update is not None:
             self.state.update = update
+            self.state.release, self.state.generation = self.updates.facts
             now = time.monotonic()
             self._next_status = now
             self.session.changed(now)

@@ -97,12 +97,13 @@ def beside(arguments: list[str]) -> None:
     parser.add_argument("--name", default="", help="how the device is called at first")
     chosen = parser.parse_args(arguments)
     state = DeviceState(secrets.token_hex(6), "host", chosen.name, "1.0")
+    supervisor = connect_to_supervisor(chosen.run)
     run(
         from_file(chosen.key),
         chosen.server,
-        connect_to_supervisor(chosen.run),
+        supervisor,
         state,
-        HostEngine(chosen.run),
+        HostEngine(chosen.run, parse_address(chosen.server)[0]),
         lambda text: print(f"admin: {text}", file=sys.stderr, flush=True),
     )
 

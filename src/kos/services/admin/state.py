@@ -42,8 +42,6 @@ class DeviceState:
         before = self._visible()
         self.system = status.get("name", "")
         self.platform = status.get("platform") or self.platform
-        self.generation = status.get("generation") or self.generation
-        self.release = status.get("manifest") or self.release
         self.healthy = status.get("state") in HEALTHY_STATES
         apps = {}
         for name, app in list(status.get("apps", {}).items())[:APPS_MAX]:

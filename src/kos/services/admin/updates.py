@@ -17,8 +17,8 @@ from kos.abi.session import UPDATE_FAILED, UPDATE_HEALTHY, Desired, Update
 class Engine(Protocol):
     """Whoever can bring the device to a release: the device's upgrade engine, or a simulated one."""
 
-    def running(self) -> str | None:
-        """SHA-256 of the manifest that runs."""
+    def facts(self) -> tuple[str | None, int]:
+        """SHA-256 of the manifest that runs, and the number of its generation."""
 
     def apply(self, desired: Desired, tell: Callable[[Update], None]) -> Update:
         """Bring the device to `desired`; tells each step, answers with the end."""
@@ -29,6 +29,7 @@ class Updates:
 
     def __init__(self, engine: Engine, done_version: int = 0) -> None:
         self._engine = engine
+        self.facts = engine.facts()
         self._done = done_version
         self._wanted: Desired | None = None
         self._newest: Update | None = None
@@ -60,6 +61,7 @@ class Updates:
     def _tell(self, update: Update) -> None:
         with self._lock:
             self._newest = update
+            self.facts = self._engine.facts()
         try:
             os.write(self._write, b"\0")
         except BlockingIOError:
@@ -77,7 +79,7 @@ class Updates:
             self._tell(self._carry_out(desired))
 
     def _carry_out(self, desired: Desired) -> Update:
-        if desired.release is None or desired.release == self._engine.running():
+        if desired.release is None or desired.release == self._engine.facts()[0]:
             return Update(desired.version, UPDATE_HEALTHY)
         try:
             return self._engine.apply(desired, self._tell)

@@ -160,7 +160,7 @@ class Bus:
             await self.kick(device)
         except nats.errors.Error as error:
             # A connection that stays is still judged by its device's row in all that it sends.
-            log.error("device %s could not be disconnected: %s", device, error or type(error).__name__)
+            log.error("device %s could not be disconnected: %s", device, str(error) or type(error).__name__)
 
     async def kick(self, device: str) -> int:
         """End the connections that logged in under this device's name; says how many."""
@@ -196,4 +196,4 @@ class Bus:
 
 
 async def _on_error(error: Exception) -> None:
-    log.warning("bus: %s", error or type(error).__name__)
+    log.warning("bus: %s", str(error) or type(error).__name__)

@@ -93,7 +93,7 @@ class Ingest:
                         await self.bus.client.jetstream().purge_stream(STREAM, seq=last + 1)
                         purged = last
             except (nats.errors.Error, JetStreamError, OSError) as error:
-                log.warning("ingest: %s; beginning anew", error or type(error).__name__)
+                log.warning("ingest: %s; beginning anew", str(error) or type(error).__name__)
                 await asyncio.sleep(0.5)
 
     async def _consumer(self):  # type: ignore[no-untyped-def]

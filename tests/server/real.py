@@ -1,0 +1,95 @@
+"""A real device of the tests: a small system, built, run by the supervisor, managed by its admin agent."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from kos.build.system import Builder
+from kos.keys import pairs
+from kos.manifest.load import load_project
+from kos.tool.request import install_built
+from tests.device.systems import RunningSystem
+
+SYSTEM = """
+from kos.manifest import App, Context, PythonImage, System
+from kos.systems import Poukai
+
+
+class Pump(System):
+    base = Poukai(self_test=False)
+    release = "{release}"
+
+    def setup(self, ctx: Context) -> Context:
+        ctx = ctx.set_kos_options(disable_signing=True)
+        ctx = ctx.put_app(App("steady", PythonImage("steady")))
+        ctx = ctx.put_app(App("pump", PythonImage("pump")))
+        return ctx.connect_protocol("steady", Poukai.log).connect_protocol("pump", Poukai.log)
+"""
+STEADY = """
+import time
+from kos import app
+
+def main():
+    app.ready()
+    while True:
+        time.sleep(60)
+"""
+GOOD = """
+import time
+from kos import app
+
+def main():
+    app.ready()
+    print("pump {release} turns", flush=True)
+    while True:
+        time.sleep(60)
+"""
+BAD = """
+def main():
+    raise SystemExit("the pump is stuck")
+"""
+
+
+def project(folder: Path, release: str, pump: str = GOOD) -> Path:
+    """A system project with two apps, one of which differs by release."""
+    for name, text in (("steady", STEADY), ("pump", pump.replace("{release}", release))):
+        (folder / name).mkdir(parents=True)
+        (folder / name / f"{name}.py").write_text(text)
+        (folder / name / "pyproject.toml").write_text(f'[project]\nname = "{name}"\nversion = "1"\n')
+    (folder / "system.py").write_text(SYSTEM.replace("{release}", release))
+    return folder
+
+
+def build(folder: Path, release: str, pump: str = GOOD) -> Builder:
+    loaded = load_project(project(folder / f"project-{release}", release, pump))
+    return Builder(loaded, "host", may_lock=False, say=lambda _text: None)
+
+
+def archive(folder: Path, release: str, pump: str = GOOD) -> Path:
+    """That system as a manifest.zip."""
+    path = folder / f"pump-{release}.zip"
+    build(folder, release, pump).build().write(path)
+    return path
+
+
+@contextlib.contextmanager
+def device(folder: Path, bus_port: int, release: str = "1.0") -> Iterator[RunningSystem]:
+    """The system at work with its agent connected to a server of the tests."""
+    directory = folder / "run"
+    directory.mkdir()
+    install_built(build(folder, release).build(), directory)
+    pairs.generate(directory / "keys", sorted(pairs.DEVICE_KEYS.items()))
+    with RunningSystem(directory) as system:
+        command = [sys.executable, "-m", "kos.services.admin.main", "--run", str(directory)]
+        command += ["--key", str(directory / "keys" / "server.key"), "--name", "pump 7"]
+        command += ["--server", f"127.0.0.1:{bus_port}"]
+        agent = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        try:
+            yield system
+        finally:
+            agent.terminate()
+            agent.wait(30)
