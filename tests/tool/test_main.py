@@ -94,6 +94,8 @@ def test_exit_codes(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: a.py:1: wrong\nhint: do this\n"
     assert run_raising(monkeypatch, PermissionError(13, "Permission denied", "/x")) == 1
     assert capsys.readouterr().err == "error: /x: Permission denied\n"
+    assert run_raising(monkeypatch, OSError(28, "No space left on device")) == 1
+    assert capsys.readouterr().err == "error: No space left on device\n"
     assert run_raising(monkeypatch, KeyboardInterrupt()) == 130
     assert run_raising(monkeypatch, ValueError("surprise")) == 2
     told = capsys.readouterr().err

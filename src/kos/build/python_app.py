@@ -166,7 +166,7 @@ def _parse(path: Path) -> ast.Module:
 
 
 def _defined(module: ast.Module) -> set[str]:
-    """The names that a module has at its top level, as far as one can tell without running it."""
+    """The names that a module gives to anything, as far as one can tell without running it."""
     names: set[str] = set()
     for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

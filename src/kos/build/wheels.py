@@ -16,6 +16,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from kos.build import files
 from kos.build.cache import Cache
@@ -170,7 +171,7 @@ def _resolve(app: Path, requires: list[str], target: Target) -> list[Wheel]:
             Wheel(
                 item["metadata"]["name"],
                 item["metadata"]["version"],
-                info["url"].rsplit("/", 1)[-1].replace("%2B", "+"),
+                unquote(info["url"].rsplit("/", 1)[-1]),
                 info["archive_info"]["hashes"]["sha256"],
             )
         )

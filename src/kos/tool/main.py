@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -21,6 +22,8 @@ from kos.abi.version import VERSION
 from kos.tool import output
 
 COMMANDS = Path(__file__).parent / "commands"
+# Of the machine, even where no file is named with them.
+_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE}
 SECTIONS = ["Start", "Build", "Run", "Devices", "Servers", "Network", "Set-up"]
 
 
@@ -110,9 +113,9 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in _MACHINE_ERRORS:
             return output.bug()
-        output.error(KosError(str(error.strerror), where=str(error.filename)))
+        output.error(KosError(str(error.strerror), where=error.filename and str(error.filename)))
         return 1
     except Exception:
         return output.bug()

@@ -12,6 +12,7 @@ import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from kos.abi.errors import KosError
 from kos.device.control.client import ControlClient
 
+_LOCK_SECONDS = 0.2  # for which a held lock is tried again
 _STAGING = ".staging-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -72,9 +74,17 @@ def _lock(path: Path) -> Iterator[None]:
     Raises:
         BlockingIOError: somebody holds it.
     """
+    deadline = time.monotonic() + _LOCK_SECONDS
     while True:
         with path.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # A `status` that looks whether the run is alive holds the lock for a moment too.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+                continue
             # Whoever held it before may have removed it between our opening and locking it.
             if not _same_file(lock.fileno(), path):
                 continue
@@ -130,7 +140,12 @@ def _held_directory(path: Path) -> Iterator[None]:
 
 
 def connect(name: str | None) -> ControlClient:
-    """The supervisor of a running system; without a name, of the only one.
+    """The supervisor of a running system; without a name, of the only one."""
+    return ControlClient(find(name))
+
+
+def find(name: str | None) -> Path:
+    """The directory of a running system; without a name, of the only one.
 
     Raises:
         KosError: there is none, or not only one.
@@ -145,4 +160,4 @@ def connect(name: str | None) -> ControlClient:
     if name not in running:
         known = f"running: {', '.join(running)}" if running else "none runs; start one with kos-tool run"
         raise KosError(f"no system named {name!r} is running", hint=known)
-    return ControlClient(base() / name)
+    return base() / name

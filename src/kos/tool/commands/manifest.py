@@ -34,7 +34,7 @@ def command(project: Path, platform: str, locked: bool, as_json: bool, destinati
 
     loaded = load_project(project)
     built = Builder(loaded, platform, may_lock=not locked, say=output.step).build()
-    path = destination or loaded.root / "build" / platform.replace(",", "-") / "manifest.zip"
+    path = destination or loaded.root / "build" / built.manifest.platform.replace(",", "-") / "manifest.zip"
     built.write(path)
     if as_json:
         apps = {
