@@ -1,14 +1,18 @@
 /*
- * The peer to compare with: the same round trip over a SEQPACKET socket, with blocking calls on both ends.
- * `bench_seqpacket SIZE CALLS PAUSE SERVER_CPU CLIENT_CPU` (-1: anywhere); prints as bench_client does.
+ * The peer to compare with: the same round trip over SEQPACKET sockets, one server that polls, blocking clients.
+ * `bench_seqpacket SIZE CALLS PAUSE SERVER_CPU CLIENT_CPU CLIENTS` (-1: anywhere); each client prints as bench_client.
  */
+#include <poll.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#define CLIENTS_MAX 16
 
 static uint64_t now(void)
 {
@@ -34,13 +38,22 @@ static void pin(int cpu)
     }
 }
 
-static void serve(int fd)
+static void serve(struct pollfd *clients, unsigned count)
 {
     static char bytes[4096];
-    ssize_t size;
-    while ((size = recv(fd, bytes, sizeof bytes, 0)) > 0 && send(fd, bytes, (size_t)size, 0) == size) {
+    unsigned left = count;
+    while (left > 0 && poll(clients, count, -1) > 0) {
+        for (unsigned i = 0; i < count; i++) {
+            if (clients[i].revents == 0) {
+                continue;
+            }
+            ssize_t size = recv(clients[i].fd, bytes, sizeof bytes, 0);
+            if (size <= 0 || send(clients[i].fd, bytes, (size_t)size, MSG_NOSIGNAL) != size) {
+                clients[i].fd = -1;
+                left--;
+            }
+        }
     }
-    _exit(0);
 }
 
 static void call(int fd, char *bytes, size_t size)
@@ -50,34 +63,20 @@ static void call(int fd, char *bytes, size_t size)
     }
 }
 
-int main(int argc, char *argv[])
+static void measure(int fd, size_t size, size_t calls, long pause)
 {
     static char bytes[4096];
-    int fds[2];
-    if (argc != 6 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds) < 0) {
-        return 1;
-    }
-    size_t size = strtoul(argv[1], NULL, 10);
-    size_t calls = strtoul(argv[2], NULL, 10);
-    long pause = strtol(argv[3], NULL, 10);
     uint64_t *times = calloc(calls, sizeof *times);
     if (times == NULL || size > sizeof bytes) {
-        return 1;
+        _exit(1);
     }
-    if (fork() == 0) {
-        close(fds[1]);
-        pin(atoi(argv[4]));
-        serve(fds[0]);
-    }
-    close(fds[0]);
-    pin(atoi(argv[5]));
     for (size_t i = 0; i < calls / 10; i++) {
-        call(fds[1], bytes, size);
+        call(fd, bytes, size);
     }
     uint64_t begin = now();
     for (size_t i = 0; i < calls; i++) {
         uint64_t start = now();
-        call(fds[1], bytes, size);
+        call(fd, bytes, size);
         times[i] = now() - start;
         if (pause > 0) {
             const struct timespec sleep = {.tv_nsec = pause * 1000};
@@ -88,5 +87,36 @@ int main(int argc, char *argv[])
     qsort(times, calls, sizeof *times, compare);
     printf("%llu %llu %llu\n", (unsigned long long)times[calls / 2], (unsigned long long)times[calls * 99 / 100],
            (unsigned long long)(all / calls));
+    fflush(stdout);
+    _exit(0);
+}
+
+int main(int argc, char *argv[])
+{
+    struct pollfd clients[CLIENTS_MAX];
+    if (argc != 7 || atoi(argv[6]) > CLIENTS_MAX) {
+        return 1;
+    }
+    unsigned count = (unsigned)atoi(argv[6]);
+    for (unsigned i = 0; i < count; i++) {
+        int fds[2];
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) {
+            return 1;
+        }
+        if (fork() == 0) {
+            for (unsigned k = 0; k < i; k++) {
+                close(clients[k].fd);
+            }
+            close(fds[0]);
+            pin(atoi(argv[5]));
+            measure(fds[1], strtoul(argv[1], NULL, 10), strtoul(argv[2], NULL, 10), strtol(argv[3], NULL, 10));
+        }
+        close(fds[1]);
+        clients[i] = (struct pollfd){.fd = fds[0], .events = POLLIN};
+    }
+    pin(atoi(argv[4]));
+    serve(clients, count);
+    while (wait(NULL) > 0) {
+    }
     return 0;
 }

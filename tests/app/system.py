@@ -145,10 +145,10 @@ class System:
         self.apps.append(app)
         return app
 
-    def start_python(self, name: str, access: dict[str, str], code: str) -> App:
+    def start_python(self, name: str, access: dict[str, str], code: str, cpu: int | None = None) -> App:
         """Start an app whose code is `code`."""
         boot = f"import sys; sys.path.insert(0, {str(SOURCE)!r})\n{code}"
-        return self.start(name, access, sys.executable, "-u", "-c", boot)
+        return self.start(name, access, sys.executable, "-u", "-c", boot, cpu=cpu)
 
     def stop(self) -> None:
         for app in self.apps:
