@@ -12,7 +12,9 @@ SECTION = "Servers"
 
 @click.command()
 @click.argument("query", required=False, default="", metavar="[QUERY]")
-@click.option("--form", type=click.Choice(["csv", "lines"]), default="csv", show_default=True)
+@click.option(
+    "--form", type=click.Choice(["csv", "lines"]), default="csv", show_default=True, help="How it is written."
+)
 @click.option("--begin", type=int, help="Milliseconds since 1970.")
 @click.option("--end", type=int, help="Milliseconds since 1970.")
 @SERVER

@@ -14,7 +14,7 @@ SECTION = "Servers"
 @click.argument("device")
 @click.option("--app", default="", help="Only this app.")
 @click.option("--text", default="", help="Only lines that contain this.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500), help="At most so many.")
 @SERVER
 @options.JSON
 def command(device: str, app: str, text: str, limit: int, url: str | None, as_json: bool) -> None:
