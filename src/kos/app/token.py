@@ -7,7 +7,7 @@ release the interpreter's lock and can be interrupted by a signal handler that r
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from kos.abi.message import FLAG_SEND_PAYLOAD, FLAG_SEND_TOKEN, PAYLOAD_MAX_SIZE
 from kos.abi.status import Status
@@ -121,8 +121,10 @@ class Token:
         if slot:
             _native.token_free(slot)
 
-    def __del__(self) -> None:
-        self.delete()
+    # Bound early: at the end of the interpreter the module's names may be gone before its objects.
+    def __del__(self, _free: Callable[[int], None] = _native.token_free) -> None:
+        if self.slot:
+            _free(self.slot)
 
 
 def connect(
