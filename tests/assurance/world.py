@@ -96,6 +96,8 @@ def _image() -> ImageFacts:
             ImageFile("tmp", "directory", 0o1777),
         ),
         root_size=64 * MIB,
+        filters={"python.bpf": FILTER},
+        expected_filters=frozenset({FILTER}),
     )
 
 

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from kos.assurance.errors import AssuranceError
 from kos.assurance.secrets import shape_of
+from kos.manifest.frozen import EMPTY
 
 BLOB_FILES_MAX = 65536  # files in one image
 SCAN_BYTES_MAX = 1 << 20  # of a file that are searched for secrets
@@ -78,6 +79,8 @@ class ImageFacts:
         components: (name, version) of what the SBOM lists; None without an SBOM.
         root: files of the root file system; None where only apps were built.
         root_size: bytes of kernel and root file system; None where only apps were built.
+        filters: name → SHA-256 of each compiled system-call filter in the root.
+        expected_filters: SHA-256 of all that the SDK's policies compile to; None where that is not known.
     """
 
     blobs: Mapping[str, Blob]
@@ -85,6 +88,8 @@ class ImageFacts:
     components: frozenset[tuple[str, str]] | None = None
     root: tuple[ImageFile, ...] | None = None
     root_size: int | None = None
+    filters: Mapping[str, str] = EMPTY
+    expected_filters: frozenset[str] | None = None
 
 
 def read_blob(stream: BinaryIO) -> Blob:

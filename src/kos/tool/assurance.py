@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,13 +72,30 @@ def _image(archive: ManifestZip, sbom: Path | None, trust: Path | None) -> Image
         with tempfile.TemporaryFile() as file:
             archive.copy_blob(sha256, file)
             blobs[sha256] = read_blob(file)
-    parts = archive.manifest.parts.values()
-    return ImageFacts(
+    parts = archive.manifest.parts
+    facts = ImageFacts(
         blobs,
         signatures=_signatures(archive, trust),
         components=_components(sbom) if sbom else None,
-        root_size=sum(part.size for part in parts) if parts else None,
+        root_size=sum(part.size for part in parts.values()) if parts else None,
     )
+    return _with_root(facts, archive) if "root" in parts else facts
+
+
+def _with_root(facts: ImageFacts, archive: ManifestZip) -> ImageFacts:
+    from kos.tool import root_image
+
+    arch = PlatformSpec.parse(archive.manifest.platform).arch
+    with tempfile.NamedTemporaryFile() as file:
+        archive.copy_blob(archive.manifest.parts["root"].sha256, file)
+        file.flush()
+        path = Path(file.name)
+        return replace(
+            facts,
+            root=root_image.root_files(path),
+            filters=root_image.root_filters(path),
+            expected_filters=root_image.expected_filters(arch) if arch else None,
+        )
 
 
 def _signatures(archive: ManifestZip, trust: Path | None) -> tuple[Signature, ...]:

@@ -226,3 +226,13 @@ def blob_that_is_the_root(w: World) -> None:
 @fault("digest-mismatch")
 def root_that_is_missing(w: World) -> None:
     w.manifest["parts"] = {"root": {"sha256": "d" * 64, "size": 10}}
+
+
+@fault("unknown-filter")
+def filter_that_was_put_into_the_root(w: World) -> None:
+    w.image = replace(w.image, filters={**w.image.filters, "c.bpf": "0" * 64})
+
+
+@near_miss("unknown-filter")
+def filter_that_cannot_be_compared(w: World) -> None:
+    w.image = replace(w.image, filters={"c.bpf": "0" * 64}, expected_filters=None)

@@ -22,7 +22,5 @@ def check(facts: Facts) -> Iterator[Fault]:
     for app in facts.service("vmm"):
         wanted = guest_memory(app)
         if wanted is not None and app.memory is not None and wanted >= app.memory:
-            yield Fault(
-                f"{app.name} gives its guest {wanted // _MIB} MiB and may use {app.memory // _MIB} MiB itself",
-                app,
-            )
+            given, own = wanted // _MIB, app.memory // _MIB
+            yield Fault(f"{app.name} may use {own} MiB and gives its guest {given} MiB", app)
