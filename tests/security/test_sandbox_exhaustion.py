@@ -208,3 +208,19 @@ def test_storage(tmp_path: Path) -> None:
     with beside_steady_apps(tmp_path, hostile, others=others) as system:
         system.wait_for("hostile: killed: its /data holds ")
         system.wait_for("| stopped at /data/big 27")
+
+
+def test_ends_of_every_kind(tmp_path: Path) -> None:
+    """However an app ends, the supervisor finds words for it."""
+    ends = {
+        "hostile_realtime": ("os.kill(os.getpid(), 40)", "killed by signal 40"),
+        "hostile_segv": ("os.kill(os.getpid(), 11)", "killed by SIGSEGV"),
+        "hostile_abort": ("os.abort()", "killed by SIGABRT"),
+        "hostile_status": ("os._exit(255)", "exited with status 255"),
+        "hostile_closed": ("os.closerange(0, 256); os._exit(1)", "exited with status 1"),
+    }
+    apps = {name: app(f"import os\ndef main():\n    {code}") for name, (code, _) in ends.items()}
+    with beside_steady_apps(tmp_path, apps.pop("hostile_segv"), others=apps) as system:
+        system.wait_for("hostile: killed by SIGSEGV")
+        for name in apps:
+            system.wait_for(f"{name}: {ends[name][1]}")

@@ -92,36 +92,38 @@ class Process:
         """Start bwrap, inside the network that `join` enters.
 
         `pass_fds` become 3, 4, … of the process. The caller still owns and closes them.
+
+        Raises:
+            OSError, ValueError, subprocess.SubprocessError: it could not be started; nothing is left of it.
         """
         program = cached_program(policy_for(self.cell.kind, self.cell.resources), runtime.arch, filters)
-        with contextlib.ExitStack() as ends:  # what only the child needs
+        # `ends` is what only the child needs, `undo` what only we do.
+        with contextlib.ExitStack() as ends, contextlib.ExitStack() as undo:
             self._status, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             ends.enter_context(theirs)
+            undo.enter_context(self._status)
             self._status.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             self._status.setblocking(False)
             self._console, output = os.pipe2(os.O_CLOEXEC)
             ends.callback(os.close, output)
+            undo.callback(os.close, self._console)
             os.set_blocking(self._console, False)
             orders = [_memory_file(ends, "filter", program), _memory_file(ends, "config", self.cell.config)]
             arguments = bwrap_arguments(runtime, self.cell, orders[1], as_root=as_root)
             text = b"".join(argument.encode() + b"\0" for argument in arguments)
             orders.append(_memory_file(ends, "arguments", text))
             command = launch_command(self.cell, theirs.fileno(), orders[0], list(pass_fds), as_root=as_root)
-            try:
-                self._bwrap = subprocess.Popen(
-                    [str(runtime.bwrap), "--args", str(orders[2]), "--", *command],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    env={},
-                    preexec_fn=join,
-                    cwd="/",
-                    pass_fds=[theirs.fileno(), *orders, *pass_fds],
-                )
-            except OSError:
-                self._status.close()
-                os.close(self._console)
-                raise
+            self._bwrap = subprocess.Popen(
+                [str(runtime.bwrap), "--args", str(orders[2]), "--", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={},
+                preexec_fn=join,
+                cwd="/",
+                pass_fds=[theirs.fileno(), *orders, *pass_fds],
+            )
+            undo.pop_all()
         self._bwrap_handle = os.pidfd_open(self._bwrap.pid)
         self._loop.watch(self._status.fileno(), self._on_status)
         self._loop.watch(self._console, self._on_console)
@@ -171,14 +173,16 @@ class Process:
 
     # --- what kos-launch says -----------------------------------------------------------------------------
     def _on_status(self) -> None:
-        if not self._read_status():
+        if self._read_status() is False:
             self._loop.unwatch(self._status.fileno())  # bwrap's end follows
 
-    def _read_status(self) -> bool:
-        """Take one packet; False when there is none and will be none."""
+    def _read_status(self) -> bool | None:
+        """Take one packet; None when there is none now, False when there will be none."""
         room = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4)
         try:
             packet, ancillary, _flags, _address = self._status.recvmsg(STATUS_PACKET_MAX, room)
+        except BlockingIOError:
+            return None
         except ConnectionResetError:
             return True  # it left an order of ours unread; what it wrote comes next
         if not packet:
@@ -211,14 +215,11 @@ class Process:
 
     def _on_notification(self) -> None:
         assert self._filter is not None
-        try:
-            notification = notify.receive(self._filter)
-        except OSError:  # nobody is left under this filter
-            self._drop_filter()
+        if not notify.waiting(self._filter):
+            self._drop_filter()  # nobody is left under this filter
             return
+        notification = notify.receive(self._filter)
         if notification is None:
-            if not self._executed or self._wait_status is not None:
-                self._drop_filter()
             return
         if not self._executed and notification.number == _EXECVE[notification.arch]:
             # kos-launch becomes the app by the one execve that an app's filter ever sees pass.
@@ -237,15 +238,16 @@ class Process:
             self._filter = None
 
     def _on_console(self) -> None:
-        if not self._read_console():
+        if self._read_console() is False:
             self._loop.unwatch(self._console)
             self._silenced = True  # nothing more can come
 
-    def _read_console(self) -> bool:
+    def _read_console(self) -> bool | None:
+        """Take some output; None when there is none now, False when there will be none."""
         try:
             data = os.read(self._console, CONSOLE_READ_MAX)
         except BlockingIOError:
-            return True
+            return None
         if data:
             self._listener.on_output(data)
         return bool(data)
@@ -254,7 +256,7 @@ class Process:
     def _on_gone(self) -> None:
         """bwrap has ended; it does so only after the last process of the sandbox."""
         bwrap_status = self._bwrap.wait()
-        # All writers are gone, so both end.
+        # All writers are gone: what is there now is all.
         while self._read_status():
             pass
         while self._read_console():
@@ -290,8 +292,15 @@ class Process:
         if self._wait_status is None:
             return End("killed", True, None, self._max_rss)
         code = os.waitstatus_to_exitcode(self._wait_status)
-        text = f"exited with status {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+        text = f"exited with status {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
         return End(text, code != 0, None, self._max_rss)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # most real-time signals have no name
 
 
 def _memory_file(ends: contextlib.ExitStack, name: str, data: bytes) -> int:

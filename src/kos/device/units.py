@@ -10,6 +10,7 @@ import contextlib
 import json
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -97,7 +98,7 @@ class Unit:
                 process.start(place.runtime, place.filters, descriptors, as_root=place.as_root, join=join)
                 undo.pop_all()
                 self.process = process
-            except (KosError, OSError) as error:
+            except (KosError, OSError, ValueError, subprocess.SubprocessError) as error:
                 undo.close()
                 self.on_end(End(f"could not be started: {error}", failed=True))
                 return

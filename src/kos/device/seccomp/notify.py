@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import select
 from dataclasses import dataclass
 from struct import Struct
 
@@ -25,6 +26,13 @@ class Notification:
     id: int
     number: int
     arch: int  # AUDIT_ARCH_…
+
+
+def waiting(listener: int) -> bool:
+    """Whether a call waits for our answer. Ask before `receive`, which may block where none does."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return any(events & select.POLLIN for _fd, events in poll.poll(0))
 
 
 def receive(listener: int) -> Notification | None:
