@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -57,6 +58,7 @@ def test_run_status_console_and_stop(project, runtime, tmp_path):
         table = kos_tool("status", "small", **runtime).stdout
         assert table.startswith("small 0.1.0: running")
         assert all(name in table for name in ["msg0", *status["apps"]])
+        assert re.search(r"^hello .* log_server$", table, re.MULTILINE)
 
         again = kos_tool("run", project, **runtime)
         assert again.returncode == 1 and "runs already" in again.stderr and "--name" in again.stderr

@@ -24,12 +24,12 @@ def command(system: str | None, as_json: bool) -> None:
         return
     output.result(f"{status['name']} {status['release']}: {status['state']}, {status['uptime']:.0f} s")
     rows = [_row(name, entry) for name, entry in sorted((status["msg_servers"] | status["apps"]).items())]
-    headings = ["app", "state", "ready", "restarts", "memory KiB", "connections", "pid"]
+    headings = ["app", "state", "ready", "restarts", "memory KiB", "pid", "connected to"]
     output.result(output.table(headings, rows))
 
 
 def _row(name: str, entry: dict[str, Any]) -> list[object]:
-    connections = [of.get("connections") for of in entry.get("messages", {}).values()]
-    counted = sum(n for n in connections if isinstance(n, int)) if connections else None
+    connected = sorted({app for of in entry.get("messages", {}).values() for app in of["connections"]})
     ready = "yes" if entry["ready"] else "no"
-    return [name, entry["state"], ready, entry["restarts"], entry["memory"] // 1024, counted, entry["pid"]]
+    memory = entry["memory"] // 1024
+    return [name, entry["state"], ready, entry["restarts"], memory, entry["pid"], ", ".join(connected)]
