@@ -13,7 +13,9 @@ import pytest
 from kos.assurance import AssuranceError, Severity, Waiver, check
 from kos.assurance.score import WEIGHTS
 from kos.manifest import App, PythonImage, System
+from kos.manifest.platform import PLATFORMS
 from kos.systems import Poukai
+from kos.tool.assurance import board_of
 from tests.assurance.bad.deadlock import caller_as_urgent_as_its_server
 from tests.assurance.bad.debug import release_with_a_remote_shell
 from tests.assurance.bad.routing import ordinary_app_with_the_key_store
@@ -190,15 +192,6 @@ def test_a_report_says_what_it_did_not_look_at():
 def test_the_base_layer_is_clean_in_a_release():
     assert check(Poukai().manifest("host"), today=TODAY).findings == ()
 
-    class Connected(System):
-        base = Poukai(admin=True)
-
-        def setup(self, ctx):
-            address = {"address": "10.90.0.2", "mask": "255.255.255.0", "gateway": "10.90.0.1"}
-            return ctx.set_kos_options(persistent_boot=True, tunnel_ips={"admin": address})
-
-    assert check(Connected().manifest("imx8mm-evk"), today=TODAY).findings == ()
-
 
 def test_a_finding_is_at_the_line_of_the_users_manifest():
     class Mine(System):
@@ -211,3 +204,16 @@ def test_a_finding_is_at_the_line_of_the_users_manifest():
     finding = next(f for f in check(Mine().manifest()).findings if f.rule.id == "sensitive-port")
     line = Mine.setup.__code__.co_firstlineno + 2
     assert finding.where == f"test_report.py:{line}"
+
+
+@pytest.mark.parametrize("platform", [name for name, platform in PLATFORMS.items() if platform.architectures])
+def test_the_whole_base_layer_is_clean_on_every_board(platform: str):
+    class Connected(System):
+        base = Poukai(admin=True)
+
+        def setup(self, ctx):
+            address = {"address": "10.90.0.2", "mask": "255.255.255.0", "gateway": "10.90.0.1"}
+            return ctx.set_kos_options(persistent_boot=True, tunnel_ips={"admin": address})
+
+    manifest = Connected().manifest(platform)
+    assert check(manifest, board=board_of(manifest), today=TODAY).findings == ()

@@ -20,6 +20,16 @@ from kos.manifest.resources import Keys, Network, Resource, Storage, Supervisor
 from kos.systems.i2c_server import MSG0, Bus
 
 _MIB = 1 << 20
+# MiB: about twice what each was seen to use, so that the whole layer fits beside apps into 512 MiB (am335x).
+_MEMORY = {
+    "rng": 32,
+    "log": 32,
+    "keystore": 48,
+    "selftest": 48,
+    "ethernet": 48,
+    "tunnel": 64,
+    "admin": 96,
+}
 
 
 def _entry(service: str) -> ServiceImage:
@@ -178,7 +188,7 @@ def _core(
         name,
         _entry(service),
         priority=priority,
-        memory=96 * _MIB,
+        memory=_MEMORY[service] * _MIB,
         critical=True,
         resources=resources or [],
         config=config or {},

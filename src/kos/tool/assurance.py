@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 STATUS_BYTES_MAX = 64 << 20
 SBOM_BYTES_MAX = 64 << 20
+PLATFORM_MEMORY = (
+    64 << 20
+)  # bytes that kernel, supervisor and message servers take; an estimate on the safe side
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def board_of(manifest: Manifest) -> Board | None:
         facts = board(PlatformSpec.parse(manifest.platform))
     except KosError:
         return None
-    return Board(facts.name, ram=facts.memory, slot_size=facts.root_size)
+    return Board(facts.name, ram=facts.memory, reserved=PLATFORM_MEMORY, slot_size=facts.root_size)
 
 
 def rule_table() -> str:
