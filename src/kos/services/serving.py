@@ -13,7 +13,12 @@ def bind(server: Server, port: str, handler: Handler) -> None:
         answer = handler(request.client.name, request.label, request.param, bytes(request.payload))
         return int(answer.status), answer.param, answer.payload
 
-    server.bind(port, handle)
+    server.bind(port, handle, connect=_learn_name)
+
+
+def _learn_name(request: Request) -> None:
+    """Ask for the client's name while it is sure to be there: its last message may outlive it."""
+    _ = request.client.name
 
 
 def bind_if_granted(server: Server, port: str, handler: Handler) -> bool:

@@ -317,6 +317,37 @@ def test_a_buffer_of_impossible_size_is_refused(server, size):
     assert server.app("any").ask(Op.BUFFER_CREATE, size, 6).status == Status.BAD_REQUEST
 
 
+def granted_and_unfetched(server):
+    """A client that has its token while the server app has not fetched the mailbox yet."""
+    station, sensor = bound(server)
+    request_id = sensor.request("weather", 5)
+    incoming = station.next_event()
+    station.ask(Op.TOKEN_CREATE, 1, PAYLOAD, 3)
+    station.ask(Op.REPLY, incoming.words[1], 128, 0, 3)
+    result = sensor.request_result(request_id)
+    close_all(result)
+    return station, sensor, result.words[4]
+
+
+def test_the_last_messages_of_an_app_reach_a_server_that_was_slow_to_look(server):
+    station, sensor, mailbox = granted_and_unfetched(server)
+    sensor.socket.close()
+    assert server.wait_event("disconnected")["app"] == "sensor"
+    attach = station.ask(Op.NEXT_EVENT)
+    assert attach.words[:2] == (Event.ATTACH, mailbox)
+    assert len(attach.descriptors) == 2
+    close_all(attach)
+    closed = station.ask(Op.NEXT_EVENT)
+    assert closed.words[:2] == (Event.CLOSED, mailbox)
+    assert station.ask(Op.NEXT_EVENT).status == Status.NO_REPLY
+
+
+def test_what_was_revoked_before_the_server_looked_is_never_delivered(server):
+    station, _sensor, _mailbox = granted_and_unfetched(server)
+    assert station.ask(Op.TOKEN_REVOKE, 1).words[0] == 1
+    assert station.ask(Op.NEXT_EVENT).status == Status.NO_REPLY
+
+
 def test_status_counts_what_each_app_holds(server):
     connected(server)
     status = server.status()

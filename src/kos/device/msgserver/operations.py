@@ -210,7 +210,11 @@ class Operations:
         if app.attach:
             mailbox = app.attach.popleft()
             words_out = (Event.ATTACH, mailbox.id, mailbox.badge, mailbox.flags, mailbox.holder.id)
-            return self._granted_token(app, mailbox)._replace(words=words_out)
+            answer = self._granted_token(app, mailbox)._replace(words=words_out)
+            if mailbox.closed:  # the holder is gone and left messages in it
+                app.closed.append(mailbox.id)
+                answer = answer._replace(sent=mailbox.shared.release)
+            return answer
         for request in app.incoming.values():
             if not request.delivered:
                 request.delivered = True

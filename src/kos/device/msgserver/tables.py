@@ -210,8 +210,11 @@ class Tables:
         holder.slots[slot] = token
         return token
 
-    def close_mailbox(self, mailbox: Mailbox, state: int) -> None:
-        """End a mailbox: the holder's calls return at once, the owner is told to drop it."""
+    def close_mailbox(self, mailbox: Mailbox, state: int, *, deliver: bool = True) -> None:
+        """End a mailbox: the holder's calls return at once, the owner is told to drop it.
+
+        With `deliver`, an owner that has not fetched it yet still gets it, for the holder's last messages.
+        """
         if mailbox.closed:
             return
         mailbox.closed = True
@@ -222,9 +225,12 @@ class Tables:
             self.drop(offer.token)
         mailbox.offers.clear()
         mailbox.shared.close(state)
+        unseen = mailbox in owner.attach
+        if unseen and deliver and owner.alive and mailbox.holder.id in mailbox.fetched:
+            return  # `next_event` releases it
         mailbox.shared.release()
-        if mailbox in owner.attach:
-            owner.attach.remove(mailbox)  # it never saw it
+        if unseen:
+            owner.attach.remove(mailbox)
         else:
             owner.closed.append(mailbox.id)
             owner.announce_event()
@@ -259,7 +265,7 @@ class Tables:
         """Stop every token that `owner` created with that badge, wherever it is; return how many."""
         revoked = 0
         for mailbox in [each for each in owner.owned.values() if each.badge == badge]:
-            self.close_mailbox(mailbox, message.STATE_REVOKED)
+            self.close_mailbox(mailbox, message.STATE_REVOKED, deliver=False)
             revoked += 1
         for app in self.apps.values():
             for mailbox in app.owned.values():
@@ -311,6 +317,8 @@ class Tables:
             app.request.server.incoming.pop(app.request.id, None)
         for mailbox in list(app.owned.values()):
             self.close_mailbox(mailbox, message.STATE_UNAVAILABLE)
+        while app.attach:  # what its holders left behind
+            app.attach.popleft().shared.release()
         for token in list(app.slots.values()):
             if not isinstance(token, Reserved):
                 self.drop(token)
