@@ -14,15 +14,15 @@ _kos_fail() {
     exit 1
 }
 
-# The first Python that is new enough.
+# The first Python for which the lock files hold wheels (PYTHONS in setup/lock.py).
 _kos_find_python() {
     for _kos_candidate in python3 python3.13 python3.12 python3.11; do
-        if "$_kos_candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        if "$_kos_candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
             command -v "$_kos_candidate"
             return
         fi
     done
-    _kos_fail "Python 3.11 or newer was not found" "apt-get install python3 python3-venv (Debian 12 or newer)"
+    _kos_fail "Python 3.11, 3.12 or 3.13 was not found" "apt-get install python3 python3-venv (Debian 12 or newer)"
 }
 
 # What an installed set of packages depends on, in one word: its lock file, this file, and the interpreter.

@@ -162,3 +162,15 @@ def test_a_read_only_tree_is_copied(tree, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{home}/.cache/kos/tree-")
     assert not (tree / ".venv").exists() and not (tree / "built").exists()
+
+
+def test_no_python_that_fits(tree, tmp_path):
+    (tmp_path / "bin").mkdir()
+    for name in ("cat", "find", "sort", "xargs", "sha256sum", "cut", "readlink", "dirname", "mkdir", "flock"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    (tmp_path / "bin/python3").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "bin/python3").chmod(0o755)
+    process = start(tree, env={"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}, executable="/bin/sh")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Python 3.11, 3.12 or 3.13 was not found" in err and "hint: apt-get install python3" in err
