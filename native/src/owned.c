@@ -11,12 +11,19 @@
 static struct owned *table[KOS_ABI_MAILBOXES_PER_OWNER];
 static unsigned table_size;
 static unsigned last_served;
-static uint32_t last_holder_cpu;
+static _Atomic uint32_t last_holder_cpu;
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void detach(const struct owned *owned)
 {
     control_words(owned->connection, KOS_OP_DETACH, owned->id, 0, 0);
+}
+
+static void release(struct owned *owned)
+{
+    munmap(owned->mailbox, sizeof *owned->mailbox);
+    close(owned->event_fd);
+    free(owned);
 }
 
 /* Remove what has nothing more to give and is not being served. The lock is held. */
@@ -27,9 +34,9 @@ static void reap(unsigned index)
         return;
     }
     table[index] = table[--table_size];
-    munmap(owned->mailbox, sizeof *owned->mailbox);
-    close(owned->event_fd);
-    free(owned);
+    /* Closing our descriptor would not do: the holder has one of the same eventfd and could go on waking us. */
+    epoll_ctl(owned->epoll_fd, EPOLL_CTL_DEL, owned->event_fd, NULL);
+    release(owned);
 }
 
 static unsigned index_of(const struct owned *owned)
@@ -76,6 +83,7 @@ void owned_attach(struct connection *connection, struct answer *answer, int epol
     owned->flags = (uint32_t)answer->r[3];
     owned->caller_id = answer->r[4];
     owned->connection = connection;
+    owned->epoll_fd = epoll_fd;
     struct epoll_event event = {.events = EPOLLIN | EPOLLET};
     pthread_mutex_lock(&table_lock);
     if (table_size < KOS_ABI_MAILBOXES_PER_OWNER &&
@@ -86,9 +94,7 @@ void owned_attach(struct connection *connection, struct answer *answer, int epol
     pthread_mutex_unlock(&table_lock);
     if (owned != NULL) {
         detach(owned);
-        munmap(owned->mailbox, sizeof *owned->mailbox);
-        close(owned->event_fd);
-        free(owned);
+        release(owned);
     }
 }
 

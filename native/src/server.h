@@ -30,6 +30,7 @@ struct owned {
     uint64_t caller_id;
     struct connection *connection;
     int event_fd;
+    int epoll_fd; /* in which event_fd is registered */
 };
 
 /* A message on its way to the app, and how to answer it. */

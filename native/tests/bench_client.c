@@ -2,25 +2,11 @@
  * Measure calls to `echo`: `bench_client SIZE CALLS PAUSE`. Prints p50, p99 and mean of the round trip in nanoseconds.
  * PAUSE microseconds of sleep between calls make both ends cold.
  */
-#include <time.h>
-
 #include <kos.h>
 
+#include "bench.h"
+
 #define TOKEN 5
-
-static uint64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const uint64_t left = *(const uint64_t *)a;
-    const uint64_t right = *(const uint64_t *)b;
-    return (left > right) - (left < right);
-}
 
 static void call(unsigned size)
 {
@@ -51,8 +37,6 @@ int main(int argc, char *argv[])
             kos_delay(pause);
         }
     }
-    uint64_t all = now() - begin;
-    qsort(times, calls, sizeof *times, compare);
-    kos_printf("%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", times[calls / 2], times[calls * 99 / 100], all / calls);
+    print_times(times, calls, now() - begin);
     return 0;
 }

@@ -4,29 +4,13 @@
  */
 #include <poll.h>
 #include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
+
 #define CLIENTS_MAX 16
-
-static uint64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const uint64_t left = *(const uint64_t *)a;
-    const uint64_t right = *(const uint64_t *)b;
-    return (left > right) - (left < right);
-}
 
 static void pin(int cpu)
 {
@@ -83,11 +67,7 @@ static void measure(int fd, size_t size, size_t calls, long pause)
             nanosleep(&sleep, NULL);
         }
     }
-    uint64_t all = now() - begin;
-    qsort(times, calls, sizeof *times, compare);
-    printf("%llu %llu %llu\n", (unsigned long long)times[calls / 2], (unsigned long long)times[calls * 99 / 100],
-           (unsigned long long)(all / calls));
-    fflush(stdout);
+    print_times(times, calls, now() - begin);
     _exit(0);
 }
 

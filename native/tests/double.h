@@ -17,12 +17,14 @@
 
 static struct connection lost_connection = {.fd = -1, .lost = true, .lock = PTHREAD_MUTEX_INITIALIZER};
 
+static int test_epoll = -1;
+static int holder_event = -1; /* the holder's descriptor of the newest mailbox's event */
+
 /* Attach a new mailbox to the owner's table; → the holder's view of it. */
 static inline struct mailbox *attach_mailbox(uint64_t id, uint64_t badge, uint32_t flags)
 {
-    static int epoll_fd = -1;
-    if (epoll_fd < 0) {
-        epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (test_epoll < 0) {
+        test_epoll = epoll_create1(EPOLL_CLOEXEC);
     }
     struct answer answer = {.r = {KOS_EVENT_ATTACH, id, badge, flags, 0x10000}, .fds = {-1, -1, -1}};
     answer.fds[0] = memfd_create("mailbox", MFD_CLOEXEC);
@@ -35,7 +37,9 @@ static inline struct mailbox *attach_mailbox(uint64_t id, uint64_t badge, uint32
     write_word(&mailbox->version, KOS_ABI_LAYOUT_VERSION);
     write_word(&mailbox->state, KOS_ABI_STATE_OPEN);
     answer.fds[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    owned_attach(&lost_connection, &answer, epoll_fd);
+    close(holder_event);
+    holder_event = dup(answer.fds[1]);
+    owned_attach(&lost_connection, &answer, test_epoll);
     return mailbox;
 }
 

@@ -128,6 +128,17 @@ static void every_mailbox_gets_its_turn(void)
     }
 }
 
+static void a_closed_mailbox_wakes_nobody(void)
+{
+    struct epoll_event event;
+    attach_mailbox(7, 71, 0);
+    kos_assert(eventfd_write(holder_event, 1) == 0, NULL);
+    kos_assert_eq(epoll_wait(test_epoll, &event, 1, 0), 1, "an open one does");
+    owned_drop_badge(71);
+    kos_assert(eventfd_write(holder_event, 1) == 0, "the holder still has it");
+    kos_assert_eq(epoll_wait(test_epoll, &event, 1, 0), 0, NULL);
+}
+
 static void drops_are_counted_by_badge(void)
 {
     kos_word_t dropped;
@@ -148,6 +159,7 @@ int main(void)
     what_was_sent_before_the_end_arrives();
     every_mailbox_gets_its_turn();
     drops_are_counted_by_badge();
+    a_closed_mailbox_wakes_nobody();
     kos_printf("ok\n");
     return 0;
 }

@@ -103,7 +103,10 @@ kos_status_t kos_msg_queue_dropped(IN kos_word_t badge, OUT kos_word_t *dropped)
  */
 kos_status_t kos_msg_reply_receive(IN_OUT kos_msg_t *msg, OUT kos_word_t *badge, OUT kos_word_t *caller_id);
 
-/* Beside the reference: the same, but → STATUS_NO_REPLY when nothing came within that many microseconds. */
+/*
+ * Beside the reference: the same, but → STATUS_NO_REPLY when nothing came within that many microseconds. Threads
+ * receive in turn: while another one of this app waits, this one waits for it first.
+ */
 kos_status_t kos_msg_reply_receive_for(IN_OUT kos_msg_t *msg, OUT kos_word_t *badge, OUT kos_word_t *caller_id,
                                        IN uint64_t microseconds);
 
