@@ -77,7 +77,7 @@ def test_restarts_leak_nothing(tmp_path: Path) -> None:
                 (inner,) = children(server)
                 return [descriptors(pid), descriptors(int(inner)), children(pid), groups(pid), mounts()]
 
-            system.wait_for("failing: failed too often")
+            system.wait_for("failing: failed too often", deadline=300)
             restart_asked(3)
             before, memory = held(), resident(pid)
             restart_asked(RESTARTS // 2)

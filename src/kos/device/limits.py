@@ -42,6 +42,8 @@ class Group(Protocol):
 
     def out_of_memory(self) -> bool: ...
 
+    def refused_processes(self) -> int: ...
+
     def close(self) -> None: ...
 
 
@@ -110,6 +112,9 @@ class _NicedProcess:
 
     def out_of_memory(self) -> bool:
         return False
+
+    def refused_processes(self) -> int:
+        return 0
 
     def close(self) -> None:
         """The niceness ends with the process."""
@@ -199,6 +204,12 @@ def _remove(folder: Path) -> None:
         folder.rmdir()
 
 
+def _counter(events: Path, wanted: str) -> int:
+    """A number of an events file, whose lines are a name and a number."""
+    pairs = (line.split() for line in events.read_text().splitlines())
+    return next((int(count) for name, count in pairs if name == wanted), 0)
+
+
 class _FolderGroup:
     def __init__(
         self, folders: dict[str, Path], settings: list[tuple[str, str, int]], usage: str, events: str
@@ -206,6 +217,7 @@ class _FolderGroup:
         self._folders = folders
         self._usage = folders["memory"] / usage
         self._events = folders["memory"] / events
+        self._refusals = folders["pids"] / "pids.events" if "pids" in folders else None
         for controller, file, value in settings:
             path = folders[controller] / file if controller in folders else None
             if path and path.exists():  # swap accounting is optional in the kernel
@@ -219,8 +231,11 @@ class _FolderGroup:
         return int(self._usage.read_text())
 
     def out_of_memory(self) -> bool:
-        pairs = (line.split() for line in self._events.read_text().splitlines())
-        return any(name == "oom_kill" and int(count) > 0 for name, count in pairs)
+        return _counter(self._events, "oom_kill") > 0
+
+    def refused_processes(self) -> int:
+        """How often the limit on processes held."""
+        return _counter(self._refusals, "max") if self._refusals and self._refusals.exists() else 0
 
     def close(self) -> None:
         for folder in set(self._folders.values()):

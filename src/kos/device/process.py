@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kos.device.limits import Group
-from kos.device.loop import Loop
+from kos.device.loop import Loop, Timer
 from kos.device.network.client import Join
 from kos.device.runtime import Runtime
 from kos.device.sandbox import Cell, bwrap_arguments, launch_command
@@ -28,6 +28,7 @@ from kos.device.seccomp.compiler import cached_program, call_name
 from kos.device.seccomp.policy import policy_for
 
 STATUS_PACKET_MAX = 512  # bytes of one packet from kos-launch
+LOOK_SECONDS = 1.0  # between two looks at what its limits refused it
 CONSOLE_READ_MAX = 65536  # bytes taken from a console pipe in one turn
 # The number of execve on each architecture, by its AUDIT_ARCH_ value.
 _EXECVE = {0xC000003E: 59, 0xC00000B7: 221, 0x40000028: 11}
@@ -58,6 +59,8 @@ class Listener(Protocol):
 
     def on_started(self) -> None: ...
 
+    def on_refused_process(self) -> None: ...
+
     def on_end(self, end: End) -> None: ...
 
 
@@ -79,6 +82,7 @@ class Process:
         self._error: str | None = None
         self._killed_for: str | None = None
         self._silenced = False
+        self._look: Timer | None = None
 
     def start(
         self,
@@ -213,6 +217,13 @@ class Process:
             self._error = f"limits: {error}"
             self.kill()
 
+    def _look_at_limits(self) -> None:
+        """Control groups do not tell by themselves everywhere, so look; once is enough to report."""
+        if self._group.refused_processes():
+            self._listener.on_refused_process()
+        else:
+            self._look = self._loop.call_later(LOOK_SECONDS, self._look_at_limits)
+
     def _on_notification(self) -> None:
         assert self._filter is not None
         if not notify.waiting(self._filter):
@@ -224,6 +235,7 @@ class Process:
         if not self._executed and notification.number == _EXECVE[notification.arch]:
             # kos-launch becomes the app by the one execve that an app's filter ever sees pass.
             self._executed = True
+            self._look = self._loop.call_later(LOOK_SECONDS, self._look_at_limits)
             notify.let_continue(self._filter, notification)
             self._listener.on_started()
         elif self._violation is None:
@@ -261,6 +273,8 @@ class Process:
             pass
         while self._read_console():
             pass
+        if self._look is not None:
+            self._look.cancel()
         for fd in (self._bwrap_handle, self._status.fileno()):
             try:
                 self._loop.unwatch(fd)

@@ -141,6 +141,11 @@ class Unit:
     def on_started(self) -> None:
         """It runs its own program now."""
 
+    def on_refused_process(self) -> None:
+        limit = self._wanted().processes
+        self._host.console.say(f"{self.name}: wanted more than its {limit} processes and threads")
+        self._host.event("processes", app=self.name, limit=limit)
+
     def on_end(self, end: End) -> None:
         self._cancel_timers()
         if self._output is not None:
