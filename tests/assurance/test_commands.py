@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kos.build import manifest_zip
+from kos.keys import pairs, signing
 from kos.manifest import BuiltPythonImage, codec
 from kos.manifest.load import load_project
 from kos.tool.main import run
@@ -128,7 +129,26 @@ def test_an_image_is_judged_too(vault: Path, capsys: pytest.CaptureFixture[str])
     assert "smbus2" not in capsys.readouterr().out
 
 
-def test_a_running_system_is_judged_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_signature_counts_when_its_key_is_trusted(vault: Path, capsys: pytest.CaptureFixture[str]):
+    path = zip_of(vault, {"site/vault.py": b""})
+    pairs.generate(vault / "keys", [("release", "ed25519")])
+    assert run(["manifest.sign", str(path), "--key", str(vault / "keys" / "release.key")]) == 0
+    capsys.readouterr()
+
+    def findings(*more: str) -> str:
+        run(["manifest.check", str(path), *more])
+        return capsys.readouterr().out
+
+    assert "[unsigned]" not in findings()
+    other = vault / "trust.json"
+    other.write_bytes(signing.Trust(frozenset({"0" * 64})).dump())
+    assert "does not verify with a trusted key" in findings("--trust", str(other))
+    public = (vault / "keys" / "release.pub").read_bytes().hex()
+    other.write_bytes(signing.Trust(frozenset({public})).dump())
+    assert "[unsigned]" not in findings("--trust", str(other))
+
+
+def test_a_status_document_is_judged_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     world = clean()
     world.running["apps"]["sensor"]["descriptors"].append({"fd": 9, "kind": "host:/etc/shadow"})
     (tmp_path / "manifest.json").write_text(json.dumps(world.manifest))

@@ -106,8 +106,6 @@ def _running(manifest: dict[str, Any]) -> dict[str, Any]:
     apps = {}
     for index, (name, app) in enumerate(manifest["apps"].items()):
         own = {kind: 1000 + 10 * index + step for step, kind in enumerate(host)}
-        if {"type": "network"} in app["resources"]:
-            own["net"] = host["net"]
         apps[name] = {
             "uid": 10000 + index,
             "capabilities": 0,

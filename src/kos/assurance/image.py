@@ -58,7 +58,7 @@ class Signature:
 
     Attributes:
         key_id: of the public key.
-        valid: it verifies.
+        valid: it verifies, and its key is trusted.
         development: the key is one of those that every SDK has.
         expires: the key's last day; None where it has none.
     """

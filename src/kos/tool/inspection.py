@@ -22,7 +22,7 @@ from kos.build.cache import Cache
 from kos.device.cells import FIRST_PASSED, resource_types
 from kos.device.seccomp.compiler import compile_policy
 from kos.device.seccomp.policy import Policy, policy_for
-from kos.manifest import App, BuiltCImage, BuiltPythonImage, Manifest, limits
+from kos.manifest import App, BuiltCImage, BuiltPythonImage, Manifest, Network, limits
 from kos.manifest.images import IMAGE
 from kos.tool.filters import filters_of
 
@@ -145,8 +145,11 @@ def _descriptors(app: App | None, pid: int) -> Iterator[dict[str, Any]]:
     passed = {links[fd]: kind for fd, kind in _passed(app).items() if fd in links}
     mounts = {line.split()[0] for line in (PROC / str(pid) / "mountinfo").read_text().splitlines()}
     made = {f"socket:[{inode}]" for inode in _sockets(pid)[0]}
+    # Ethernet and tunnel are handed their sockets while they run; nobody else is handed any.
+    stranger = "network" if app is not None and app.resources_of(Network) else "passed socket"
     for fd, link in sorted(links.items()):
-        yield {"fd": fd, "kind": _kind(pid, fd, link, passed, made, mounts)}
+        kind = _kind(pid, fd, link, passed, made, mounts)
+        yield {"fd": fd, "kind": stranger if kind == "socket" else kind}
 
 
 def _kind(pid: int, fd: int, link: str, passed: Mapping[str, str], made: set[str], mounts: set[str]) -> str:
@@ -161,7 +164,7 @@ def _kind(pid: int, fd: int, link: str, passed: Mapping[str, str], made: set[str
     if link.startswith("pipe:"):
         return "console" if fd in (1, 2) else "pipe"
     if link.startswith("socket:"):
-        return "own socket" if link in made else "passed socket"
+        return "own socket" if link in made else "socket"
     info = (PROC / str(pid) / "fdinfo" / str(fd)).read_text()
     mount = next(line.split()[1] for line in info.splitlines() if line.startswith("mnt_id:"))
     return link if mount in mounts else f"host:{link}"

@@ -95,14 +95,19 @@ def app_in_the_hosts_process_namespace(w: World) -> None:
 
 
 @fault("shared-namespace")
+def ethernet_in_the_hosts_network(w: World) -> None:
+    w.running["apps"]["ethernet"]["namespaces"]["net"] = w.running["namespaces"]["net"]
+
+
+@fault("shared-namespace")
 def app_in_the_hosts_network(w: World) -> None:
     w.running["apps"]["sensor"]["namespaces"]["net"] = w.running["namespaces"]["net"]
 
 
 @near_miss("shared-namespace")
-def ethernet_in_the_hosts_network(w: World) -> None:
-    net = w.running["namespaces"]["net"]
-    assert w.running["apps"]["ethernet"]["namespaces"]["net"] == net
+def app_in_the_hosts_user_namespace(w: World) -> None:
+    # Started by root, an app has a uid of its own there.
+    w.running["apps"]["sensor"]["namespaces"]["user"] = w.running["namespaces"]["user"]
 
 
 @fault("writable-path")
@@ -138,6 +143,11 @@ def app_with_the_supervisors_socket(w: World) -> None:
 @fault("extra-descriptor")
 def app_with_another_message_server(w: World) -> None:
     w.running["apps"]["sensor"]["descriptors"].append({"fd": 9, "kind": "control:msg1"})
+
+
+@near_miss("extra-descriptor")
+def ethernet_with_a_packet_socket(w: World) -> None:
+    w.running["apps"]["ethernet"]["descriptors"].append({"fd": 9, "kind": "network"})
 
 
 @near_miss("extra-descriptor")

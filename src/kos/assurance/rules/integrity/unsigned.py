@@ -23,4 +23,4 @@ def check(facts: Facts) -> Iterator[Fault]:
         yield Fault("the image is not signed")
     for signature in signatures:
         if not signature.valid:
-            yield Fault(f"the signature of key {signature.key_id} does not verify")
+            yield Fault(f"the signature {signature.key_id} does not verify with a trusted key")

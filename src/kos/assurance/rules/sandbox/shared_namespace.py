@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from kos.assurance.facts import Facts
 from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
-from kos.manifest import Network
 
 # Not the user namespace: started by root, an app has a uid of its own instead.
 _OWN = ("ipc", "mnt", "net", "pid", "uts")
@@ -27,11 +26,5 @@ def check(facts: Facts) -> Iterator[Fault]:
     host = facts.running.namespaces
     for name, app in sorted(facts.running.apps.items()):
         for kind in _OWN:
-            if kind in host and app.namespaces.get(kind) == host[kind] and not _allowed(facts, name, kind):
+            if kind in host and app.namespaces.get(kind) == host[kind]:
                 yield Fault(f"{name} shares the host's {kind} namespace", name)
-
-
-def _allowed(facts: Facts, name: str, kind: str) -> bool:
-    # ethernet and tunnel own the interface: the rule host-network judges who may hold it.
-    app = facts.apps.get(name)
-    return kind == "net" and app is not None and bool(app.resources_of(Network))
