@@ -25,6 +25,7 @@ from kos.server.gateway.relay import Relay
 from kos.server.gateway.settings import GatewaySettings
 
 PEERS_PER_CHANGE = 500
+SILENT_SECONDS = 240.0  # after the last handshake; WireGuard's sessions end after 180
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,31 @@ class Gateway:
             self.engine.apply(Change(peers=batch))
         self._peers = new
         return len(changed), len(removed)
+
+    def forgive_clocks(self, now: float, silent: float = SILENT_SECONDS) -> int:
+        """Let devices come back whose clock was set back, as after a start without a battery.
+
+        WireGuard takes a handshake only when its time stamp is later than the last one (5.1 of its paper), so
+        such a device is locked out, for years if it must be. A peer that has been silent for so long that its
+        session is over is made anew, without the memory of the last time stamp. What that costs: somebody who
+        recorded a handshake of that device can have it answered once, to no session and no data.
+
+        Args:
+            now: seconds since 1970, by this machine's clock.
+            silent: seconds since the last handshake.
+
+        Returns:
+            How many peers were made anew.
+        """
+        dead = [
+            status.public_key
+            for status in self.engine.status().peers
+            if status.last_handshake and now - status.last_handshake > silent
+        ]
+        known = [self._peers[key] for key in dead if key in self._peers]
+        for batch in batches((Peer(p.public_key, None, p.addresses) for p in known), PEERS_PER_CHANGE):
+            self.engine.apply(Change(remove=tuple(peer.public_key for peer in batch), peers=batch))
+        return len(known)
 
     def reports(self) -> list[PeerReport]:
         """Every device that may connect, in the order of their names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -20,6 +21,7 @@ from kos.server.gateway.registry import FilePeers
 from kos.server.gateway.settings import GatewaySettings
 from kos.server.gateway.watch import FileWatch
 
+FORGIVE_EVERY = 60.0  # seconds
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -89,7 +91,11 @@ async def _serve(gateway: Gateway, source: FilePeers, watch: FileWatch, report: 
             "services": {service.name: service.port for service in gateway.settings.services},
         }
     )
-    await stop.wait()
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), FORGIVE_EVERY)
+        if not stop.is_set() and (count := gateway.forgive_clocks(time.time())):
+            report({"event": "silent", "devices": count})
     loop.remove_reader(watch.descriptor)
     await gateway.close()
 

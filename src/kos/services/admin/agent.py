@@ -75,7 +75,7 @@ class Agent:
         self._socket: socket.socket | None = None
         self._unsent = bytearray()
         self._backoff = Backoff()
-        self._next_try = 0.0
+        self._next_try = float("inf")  # until the first status: a server should not hear half of it
         self._next_status = 0.0
         self._stopped = False
 
@@ -227,8 +227,11 @@ class Agent:
             self._selector.modify(self.supervisor.connection, wanted, self._on_supervisor)
 
     def _on_status(self, answer: dict[str, Any]) -> None:
+        now = time.monotonic()
         if answer["ok"] and self.state.take_status(answer):
-            self.session.changed(time.monotonic())
+            self.session.changed(now)
+        if self._next_try == float("inf"):
+            self._next_try = now
 
     def _on_line(self, line: str) -> None:
         self._console.add(line, time.monotonic())

@@ -98,8 +98,22 @@ document.addEventListener("change", async (event) => {
   field.value = "";
 });
 
+// A table that is wider than the window can be scrolled with the keyboard too.
+function reachable() {
+  for (const card of document.querySelectorAll(".card.flush")) {
+    if (card.scrollWidth > card.clientWidth) card.tabIndex = 0; else card.removeAttribute("tabindex");
+  }
+}
+addEventListener("resize", reachable);
+document.addEventListener("htmx:afterSettle", reachable);
+reachable();
+
 if (document.body.dataset.live) {
   const source = new EventSource(document.body.dataset.live);
+  // What happened while the page was loading, or the connection was lost, is asked for at once.
+  source.addEventListener("hello", () => {
+    for (const topic of ["device", "rollout"]) document.body.dispatchEvent(new CustomEvent(`live-${topic}`));
+  });
   for (const topic of ["device", "rollout"]) {
     source.addEventListener(topic, (event) => {
       const notice = JSON.parse(event.data);

@@ -1,0 +1,74 @@
+"""A Chromium for the tests, and servers with something to see. Screenshots stay in `tests/browser/shots`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.server.devices import Park, park
+from tests.server.running import PASSWORD, Server, running
+
+SHOTS = Path(os.environ.get("KOS_TEST_SHOTS", Path(__file__).parent / "shots"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox refuses to run as root, where tests often do; the pages are ours.
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
+        found = playwright.chromium.launch(
+            executable_path=program, args=[*options, "--disable-dev-shm-usage"]
+        )
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page on which any error of a script fails the test."""
+    context = browser.new_context(viewport={"width": 1360, "height": 860}, reduced_motion="reduce")
+    made = context.new_page()
+    made.set_default_timeout(20_000)
+    errors: list[str] = []
+    made.on("pageerror", lambda error: errors.append(str(error)))
+    made.on(
+        "console",
+        lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None,
+    )
+    yield made
+    context.close()
+    assert not errors
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("studio"), auto_accept=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KOS_SERVER_ADMIN_PASSWORD", PASSWORD)
+        with running(tmp_path_factory.mktemp("fleet"), product="fleet", heartbeat=2.0) as server:
+            yield server
+
+
+@pytest.fixture
+def devices() -> Iterator[Park]:
+    with park() as made:
+        yield made
+
+
+def shot(page: Page, name: str) -> None:
+    """Keep what the reader sees."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png")
