@@ -182,11 +182,11 @@ class Server:
                 answer = self._answer(*received)
             finally:
                 if token:
-                    token.slot = 0
+                    token.delete()
         token = answer.token
         _native.reply(answer.label, answer.param, answer.payload, token.slot if token else 0)
         if token:
-            token.slot = 0
+            token.delete()
 
     def stop(self) -> None:
         """End `serve` after the message that is being handled."""

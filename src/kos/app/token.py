@@ -84,7 +84,7 @@ class Token:
         moved = token.slot if token else 0
         label, param, data, slot = _native.call(self.slot, flags, label, param, payload, moved)
         if token:
-            token.slot = 0
+            token.delete()
         reply = Message(label, param, data, Token(slot) if slot else None)
         if check and is_failure(label):
             raise StatusError(label)
@@ -94,7 +94,7 @@ class Token:
         """Send without a reply; waits only until the message before this one was taken."""
         _native.send(self.slot, label, param, payload, token.slot if token else 0)
         if token:
-            token.slot = 0
+            token.delete()
 
     def queue_send(self, label: int, data: Payload = b"") -> bool:
         """Put at most 56 bytes into the bounded queue without waiting; False when it is full."""
@@ -116,7 +116,7 @@ class Token:
         return _native.buffer_map(self.slot)
 
     def delete(self) -> None:
-        """Give the token up."""
+        """Give the token up; of one that was sent away, only its slot is left to give back."""
         slot, self.slot = self.slot, 0
         if slot:
             _native.token_free(slot)
