@@ -79,10 +79,14 @@ class AccessControl:
 
 @dataclass(frozen=True)
 class Restart:
-    """When an app that ended is started again, and how fast. Times are in seconds.
+    """When an app that ended is started again, and how fast.
 
-    The pause grows from `backoff_initial` to `backoff_max`; after `limit` restarts within `window` the app
-    stays down and the system is degraded.
+    Attributes:
+        policy: whether it is started again at all.
+        backoff_initial: seconds before the first restart; each further one waits longer.
+        backoff_max: seconds that a restart waits at most.
+        limit: restarts within `window` after which the app stays down and the system is degraded.
+        window: seconds over which restarts are counted.
     """
 
     policy: str = "on-failure"
@@ -155,7 +159,11 @@ class App:
 
 @dataclass(frozen=True)
 class MsgServer:
-    """A message server and the ports that exist on it."""
+    """A message server.
+
+    Attributes:
+        ports: the names of the ports that exist on it.
+    """
 
     ports: Sequence[str] = ()
 
@@ -166,7 +174,12 @@ class MsgServer:
 
 @dataclass(frozen=True)
 class SystemPart:
-    """A part of the device below the apps, stored under its SHA-256: its `bootfs` or its `root`."""
+    """A part of the device below the apps: its `bootfs` or its `root`.
+
+    Attributes:
+        sha256: under which it is stored.
+        size: bytes.
+    """
 
     sha256: str
     size: int
@@ -179,7 +192,15 @@ class SystemPart:
 class Manifest:
     """A whole system. Made by `Context.manifest`, or read by `codec.load`.
 
-    `parts` are there when an update brings a kernel or a root file system too.
+    Attributes:
+        name: of the system.
+        release: such as `1.2.0`.
+        platform: the spec that it is made for, such as `imx8mm-evk,hyp=on`.
+        options: system-wide options.
+        msg_servers: by name.
+        apps: by name.
+        where: `file:line` of the user's class.
+        parts: by name; there when an update brings a kernel or a root file system too.
     """
 
     name: str

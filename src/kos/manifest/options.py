@@ -16,7 +16,13 @@ from kos.manifest.names import APP_NAME, IPV4
 
 @dataclass(frozen=True)
 class TunnelIp:
-    """An app's own address behind the tunnel, in IPv4: the reference's ADDR, MASK and GW."""
+    """An app's own address behind the tunnel, in IPv4: the reference's ADDR, MASK and GW.
+
+    Attributes:
+        address: the app's own.
+        mask: of its network, such as `255.255.255.0`.
+        gateway: that answers for everything else.
+    """
 
     address: str
     mask: str
