@@ -1,4 +1,4 @@
-"""One device: state, apps, console, graph, data, and the tools of Studio."""
+"""One device: state, apps, console, graph, data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/devices/{device_id}")
 
 RELEASES_SHOWN = 20
 EVENTS_SHOWN = 30
-TABS = ("overview", "console", "graph", "data", "trace", "shell")
+TABS = ("overview", "console", "graph", "data")
 
 
 def _page(
