@@ -47,6 +47,8 @@ class Mmio(_Resource):
 
 @dataclass(frozen=True)
 class Interrupt(_Resource):
+    """An interrupt of the machine, by its number."""
+
     number: int
 
 

@@ -19,7 +19,8 @@ from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
 def check(facts: Facts) -> Iterator[Fault]:
     for name, running in sorted(facts.running.apps.items()):
         app = facts.apps.get(name)
-        declared = set(app.config.get("listen", ())) if app else set()
+        listed = app.config.get("listen", ()) if app else ()
+        declared = listed if isinstance(listed, list | tuple) else ()
         for socket in running.listening:
             if socket not in declared:
                 yield Fault(f"{name} listens on {socket}", name)
