@@ -31,6 +31,7 @@ from kos.device.network.plan import AppPlan, NetworkPlan
 from kos.network import nft
 from kos.network.namespaces import bind_mount, in_namespace, mount_private_tmpfs, new_network_namespace
 from kos.network.rtnl import Rtnl
+from kos.network.sysctl import NO_IPV6, set_sysctl
 from kos.network.wireguard import encode_key
 from tests.device.systems import reachable_python
 
@@ -82,6 +83,8 @@ class Wire:
     def __init__(self) -> None:
         self.device = new_network_namespace()
         self.gateway = new_network_namespace()
+        for namespace in (self.device, self.gateway):
+            set_sysctl(namespace, NO_IPV6)  # so that the wire is silent until somebody speaks
         self.rtnl_device = in_namespace(self.device, Rtnl)
         self.rtnl_gateway = in_namespace(self.gateway, Rtnl)
         self.rtnl_device.add_veth("eth0", "eth0", self.gateway)
@@ -94,10 +97,10 @@ class Wire:
     def impair(self, rules: str) -> None:
         """Replace the rules that every packet on the wire meets, in both directions."""
         both = "\n".join(
-            f"chain {name} {{ type filter hook {name} priority -300; {rules} }}"
-            for name in ("input", "output")
+            f"chain {hook} {{\ntype filter hook {hook} priority -300\n{side} != eth0 accept\n{rules}\n}}"
+            for hook, side in (("input", "iifname"), ("output", "oifname"))
         )
-        text = f"table inet wire {{ }}\ndelete table inet wire\ntable inet wire {{ {both} }}\n"
+        text = f"table inet wire {{ }}\ndelete table inet wire\ntable inet wire {{\n{both}\n}}\n"
         nft.load(text, self.gateway)
 
     def close(self) -> None:
@@ -300,6 +303,62 @@ class EchoServer:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(TIMEOUT)
+
+
+def children_named(parent: int, name: str) -> list[int]:
+    """The pids of a process' children that run this program."""
+    found = []
+    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+            found.append(int(pid))
+    return found
+
+
+@dataclass
+class Packet:
+    """A frame as an outsider sees it."""
+
+    kind: str  # "arp", "udp", "other"
+    udp_port: int  # the lower of the two; 0 without UDP
+    data: bytes
+
+
+class Capture:
+    """Everything that passes an interface while this is open, by a packet socket."""
+
+    def __init__(self, namespace: int, interface: str) -> None:
+        self._socket = in_namespace(
+            namespace, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        )
+        self._socket.bind((interface, 3))
+        self._socket.setblocking(False)
+        self._frames: list[bytes] = []
+
+    def __enter__(self) -> Capture:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._frames.append(self._socket.recv(1 << 16))
+        self._socket.close()
+
+    def packets(self) -> list[Packet]:
+        return [_packet(frame) for frame in self._frames]
+
+
+def _packet(frame: bytes) -> Packet:
+    kind = frame[12:14]
+    if kind == b"\x08\x06":
+        return Packet("arp", 0, frame)
+    if kind == b"\x08\x00" and frame[23] == 17:
+        head = 14 + (frame[14] & 0xF) * 4
+        ports = (
+            int.from_bytes(frame[head : head + 2], "big"),
+            int.from_bytes(frame[head + 2 : head + 4], "big"),
+        )
+        return Packet("udp", 51820 if 51820 in ports else min(ports), frame)
+    return Packet("other", 0, frame)
 
 
 @contextlib.contextmanager

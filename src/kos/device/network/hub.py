@@ -39,13 +39,14 @@ class Hub:
         apps: descriptor of each app's, by its name.
     """
 
-    def __init__(self, plan: NetworkPlan) -> None:
+    def __init__(self, plan: NetworkPlan, network: str = "") -> None:
+        """Build it; `network` as in `rules.render`."""
         self.plan = plan
         self.namespace = new_network_namespace()
         self.apps: dict[str, int] = {}
         set_sysctl(self.namespace, {**NO_IPV6, "ipv4/ip_forward": "1"})
         # Rules first: there is no moment in which a packet passes that they would refuse.
-        nft.load(rules.render(plan), self.namespace)
+        nft.load(rules.render(plan, network), self.namespace)
         self._rtnl = in_namespace(self.namespace, Rtnl)
         self._rtnl.set("lo", up=True)
         self._rtnl.add_address("lo", REFUSER)

@@ -24,7 +24,7 @@ from kos.device.loop import Loop
 from kos.device.network.hub import Hub
 from kos.device.network.links import Links
 from kos.device.network.plan import NetworkPlan
-from kos.device.network.tunnel import Tunnel
+from kos.device.network.tunnel import Tunnel, read_provisioned
 from kos.network.namespaces import enter_user_namespace, in_namespace
 
 RESTART_SECONDS = 1.0  # pause before a WireGuard process that died is started again
@@ -95,7 +95,7 @@ class Keeper:
         self._plan = plan
         self._keys = keys
         self._user = user
-        self._hub = Hub(plan)
+        self._hub = Hub(plan, read_provisioned(keys).get("network", ""))
         self._links = Links(owned=owned)
         self._tunnel = self._start_tunnel() if "tunnel" in plan.roles.values() else None
         self._ethernet: list[Connection] = []

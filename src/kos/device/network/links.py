@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kos.abi.errors import KosError
-from kos.network.rtnl import RTMGRP_LINK, Rtnl
+from kos.network.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK, Rtnl
 
 ETH_P_IP = 0x0800
 DHCP_CLIENT_PORT = 68
@@ -78,7 +78,7 @@ class Links:
         """`owned`: whether they are ours to change, as on a device."""
         self.owned = owned
         self._rtnl = Rtnl()
-        self.events = Rtnl(RTMGRP_LINK)
+        self.events = Rtnl(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
 
     def describe(self) -> dict[str, Any]:
         links = [link for link in self._rtnl.links() if not link.loopback and link.kind in ("", "veth")]

@@ -7,7 +7,10 @@ tried it. Counters are named REASON_APP; `REASONS` says what each reason means.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+from itertools import islice
 
+from kos.abi.errors import KosError
 from kos.device.network.plan import AppPlan, NetworkPlan
 
 TABLE = "kos"
@@ -33,8 +36,24 @@ def counter(reason: str, app: str) -> str:
     return f"{reason}_{app}"
 
 
-def render(plan: NetworkPlan) -> str:
-    """The whole ruleset."""
+def outer_addresses(plan: NetworkPlan, network: str) -> dict[str, IPv4Address]:
+    """App → the address under which the gateway knows it, out of the device's own network in the tunnel.
+
+    All devices of a system have the same manifest and so the same addresses inside; these tell them apart.
+
+    Raises:
+        KosError: the network has too few addresses.
+    """
+    apps = [app.name for _link, app in linked(plan)]
+    hosts = list(islice(IPv4Network(network).hosts(), len(apps)))
+    if len(hosts) < len(apps):
+        raise KosError(f"the device's network {network} has no room for {len(apps)} apps")
+    return dict(zip(apps, hosts, strict=True))
+
+
+def render(plan: NetworkPlan, network: str = "") -> str:
+    """The whole ruleset; `network` is the device's own, "" where the manifest's addresses are."""
+    outer = outer_addresses(plan, network) if network else {}
     lines = [f"table inet {TABLE} {{"]
     for _link, app in linked(plan):
         lines += [f"  counter {counter(reason, app.name)} {{ }}" for reason in REASONS]
@@ -53,7 +72,13 @@ def render(plan: NetworkPlan) -> str:
     lines += ["    counter name refused_other drop", "  }"]
     lines += ["  chain input {", "    type filter hook input priority filter; policy drop;"]
     lines += [f'    iifname "{link}" jump hub_{app.name}' for link, app in linked(plan)]
-    lines += ["    counter name refused_other drop", "  }", "}", ""]
+    lines += ["    counter name refused_other drop", "  }"]
+    if outer:
+        lines += ["  chain postrouting {", "    type nat hook postrouting priority srcnat; policy accept;"]
+        for _link, app in linked(plan):
+            lines += [f'    oifname "{TUNNEL}" ip saddr {app.interface.ip} snat ip to {outer[app.name]}']
+        lines += ["  }"]
+    lines += ["}", ""]
     return "\n".join(lines)
 
 

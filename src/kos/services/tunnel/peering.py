@@ -125,6 +125,9 @@ class Peering:
         self._fresh_pause = STALL_SECONDS
         if self.state != CONNECTED:
             self._resolve_at = now
+        if self._current is not None:
+            # Told the same again, WireGuard forgets from which address it sent before.
+            self._pending = SetPeer(self._current, fresh=False)
         self._check_at = now
 
     def _forget_traffic(self) -> None:

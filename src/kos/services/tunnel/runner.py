@@ -136,8 +136,7 @@ class Runner:
                 raise
             self._peering.checked(None, 0, 0, now)  # WireGuard is being started again
             return
-        if self._peering.state != CONNECTED:
-            self._look_at_network(now)
+        self._look_at_network(now)
         peer = status["peer"]
         if peer is not None:
             self._peering.checked(peer["handshake_age"], peer["rx_bytes"], peer["tx_bytes"], now)
