@@ -4,9 +4,10 @@
     .venv/bin/python setup/lock.py            newest versions that the ranges allow
     .venv/bin/python setup/lock.py --keep     only what is new or out of range changes
 
-`requirements.lock` is what every set-up installs; `requirements-EXTRA.lock` is what an extra adds to it. pip's own
-resolver is asked once for each processor and Python that developers use, so that the files hold the hashes of every
-wheel any of them installs. It must not be run by a set-up: a set-up installs what these files say, or fails.
+`requirements.lock` is what every set-up installs; `requirements-EXTRA.lock` is what an extra adds to it.
+pip's own resolver is asked once for each processor and Python that developers use, so that the files hold the
+hashes of every wheel any of them installs. It must not be run by a set-up: a set-up installs what these files
+say, or fails.
 """
 
 from __future__ import annotations

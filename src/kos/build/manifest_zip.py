@@ -81,7 +81,9 @@ def blobs_of(manifest: Manifest) -> dict[str, int]:
     for name, app in manifest.apps.items():
         if isinstance(app.image, PythonImage | CImage):
             raise BuildError(f"app {name!r} is not built", where=app.where)
-    blobs = {image.sha256: image.size for image in images if isinstance(image, BuiltPythonImage | BuiltCImage)}
+    blobs = {
+        image.sha256: image.size for image in images if isinstance(image, BuiltPythonImage | BuiltCImage)
+    }
     return blobs | {part.sha256: part.size for part in manifest.parts.values()}
 
 
