@@ -91,7 +91,7 @@ def new_network_namespace() -> int:
 
 
 def own_network_namespace() -> int:
-    return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _in_thread(function: Callable[[], Result]) -> Result:
