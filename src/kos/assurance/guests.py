@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kos.assurance.settings import items, table
 from kos.manifest import App
 
 DISKS_MAX = 5  # virtio-blk devices of a microVM
@@ -20,12 +20,8 @@ class Disk:
 
 def disks(app: App) -> list[Disk]:
     """The disks in `{"disks": [{"image": NAME, "readonly": true | false}]}`; without `readonly`, writable."""
-    listed = app.config.get("disks", ())
-    return [
-        Disk(str(entry.get("image")), entry.get("readonly") is True)
-        for entry in (listed if isinstance(listed, list | tuple) else ())
-        if isinstance(entry, Mapping)
-    ]
+    entries = map(table, items(app.config.get("disks")))
+    return [Disk(str(entry.get("image")), entry.get("readonly") is True) for entry in entries]
 
 
 def guest_memory(app: App) -> int | None:

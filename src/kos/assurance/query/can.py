@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields
 
 from kos.assurance.facts import Facts
 from kos.assurance.query import reach
 from kos.assurance.query.answer import Line
+from kos.assurance.settings import items, table
 from kos.manifest import App
 
 _LIMITS = ("memory", "processes", "descriptors")
@@ -49,9 +50,9 @@ def network_powers(facts: Facts, name: str) -> list[str]:
     if name not in {app.name for app, _ in facts.networked}:
         return []
     for tunnel in facts.service("tunnel"):
-        allow = tunnel.config.get("allow", {})
-        if isinstance(allow, Mapping) and name in allow:
-            return [f"send to {', '.join(map(str, allow[name])) or 'nobody'}"]
+        allow = table(tunnel.config.get("allow"))
+        if name in allow:
+            return [f"send to {', '.join(map(str, items(allow[name]))) or 'nobody'}"]
     return ["send to every address behind the tunnel"]
 
 

@@ -8,11 +8,11 @@ can make one of those act.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 
 from kos.abi import services
 from kos.assurance.facts import Facts
+from kos.assurance.settings import items, table
 
 Path = tuple[str, ...]
 
@@ -22,14 +22,12 @@ def key_users(facts: Facts) -> dict[str, dict[str, tuple[str, ...]]]:
     clients = {app.name for app, _ in facts.clients_of(services.PORT_KEY_STORE)}
     users: dict[str, dict[str, tuple[str, ...]]] = {}
     for store in facts.service("keystore"):
-        for key in store.config.get("keys", ()):
-            users.setdefault(key, {})
-        access = store.config.get("access", {})
-        for app, keys in access.items() if isinstance(access, Mapping) else ():
-            for key, operations in keys.items() if isinstance(keys, Mapping) else ():
+        users |= {key: {} for key in table(store.config.get("keys"))}
+        for app, keys in table(store.config.get("access")).items():
+            for key, operations in table(keys).items():
                 users.setdefault(key, {})
-                if app in clients:
-                    users[key][app] = tuple(sorted(map(str, operations)))
+                if app in clients and items(operations):
+                    users[key][app] = tuple(sorted(map(str, items(operations))))
     return users
 
 

@@ -1,9 +1,10 @@
 """Two apps may drive the same device on a bus."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from kos.assurance.facts import Facts
 from kos.assurance.rule import Fault, Severity, etsi, iec, rule
+from kos.assurance.settings import items, table
 
 
 @rule(
@@ -20,10 +21,9 @@ from kos.assurance.rule import Fault, Severity, etsi, iec, rule
 )
 def check(facts: Facts) -> Iterator[Fault]:
     for server in facts.service("i2c"):
-        devices = server.config.get("devices", {})
         holder: dict[object, str] = {}
-        for app, addresses in sorted(devices.items()) if isinstance(devices, Mapping) else ():
-            for address in addresses if isinstance(addresses, list | tuple) else ():
+        for app, addresses in sorted(table(server.config.get("devices")).items()):
+            for address in items(addresses):
                 shown = f"{address:#04x}" if isinstance(address, int) else repr(address)
                 if address in holder:
                     yield Fault(f"{app} may use {shown} on {server.name}, as {holder[address]} may", app)

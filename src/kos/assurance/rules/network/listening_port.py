@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from kos.assurance.facts import Facts
 from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
+from kos.assurance.settings import items
 
 
 @rule(
@@ -19,8 +20,7 @@ from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
 def check(facts: Facts) -> Iterator[Fault]:
     for name, running in sorted(facts.running.apps.items()):
         app = facts.apps.get(name)
-        listed = app.config.get("listen", ()) if app else ()
-        declared = listed if isinstance(listed, list | tuple) else ()
+        declared = items(app.config.get("listen")) if app else ()
         for socket in running.listening:
             if socket not in declared:
                 yield Fault(f"{name} listens on {socket}", name)

@@ -1,9 +1,12 @@
 """An app may speak to anyone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from kos.assurance.facts import Facts, service_of
 from kos.assurance.rule import Fault, Severity, etsi, iec, rule
+from kos.assurance.settings import table
+
+_ANYWHERE = "0.0.0.0/0"
 
 
 @rule(
@@ -17,16 +20,12 @@ from kos.assurance.rule import Fault, Severity, etsi, iec, rule
     fix='list what it needs in the tunnel\'s config: {"allow": {"APP": ["tcp 10.90.0.1 4182"]}}',
 )
 def check(facts: Facts) -> Iterator[Fault]:
-    tunnels = facts.service("tunnel")
-    allowed: set[str] = set()
-    for tunnel in tunnels:
-        allow = tunnel.config.get("allow", {})
-        for app, rules in allow.items() if isinstance(allow, Mapping) else ():
-            anywhere = (
-                any("0.0.0.0/0" in str(rule) for rule in rules) if isinstance(rules, list | tuple) else True
-            )
-            if not anywhere:
-                allowed.add(app)
+    allowed = {
+        app
+        for tunnel in facts.service("tunnel")
+        for app, rules in table(tunnel.config.get("allow")).items()
+        if isinstance(rules, list | tuple) and not any(_ANYWHERE in str(rule) for rule in rules)
+    }
     for app, access in facts.networked:
         if service_of(app) is None and app.name not in allowed:
             yield Fault(f"{app.name} may send to every address behind the tunnel", app, access.where)

@@ -1,9 +1,10 @@
 """A setting names an app that does not exist."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from kos.assurance.facts import Facts
 from kos.assurance.rule import Fault, Severity, iec, rule
+from kos.assurance.settings import table
 
 # Service → keys of its configuration that are maps by app.
 _BY_APP = {"i2c": ("devices",), "keystore": ("access",), "tunnel": ("allow",)}
@@ -25,7 +26,6 @@ def check(facts: Facts) -> Iterator[Fault]:
     for service, keys in _BY_APP.items():
         for app in facts.service(service):
             for key in keys:
-                entries = app.config.get(key, {})
-                for name in entries if isinstance(entries, Mapping) else ():
+                for name in table(app.config.get(key)):
                     if name not in facts.apps:
                         yield Fault(f"{app.name} has {key} for {name}, and there is no such app", app)

@@ -1,9 +1,10 @@
 """A grant that cannot be of any use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from kos.assurance.facts import Facts
 from kos.assurance.rule import Fault, Severity, etsi, iec, rule
+from kos.assurance.settings import table
 
 
 @rule(
@@ -17,8 +18,7 @@ from kos.assurance.rule import Fault, Severity, etsi, iec, rule
 )
 def check(facts: Facts) -> Iterator[Fault]:
     for server in facts.service("i2c"):
-        devices = server.config.get("devices", {})
-        listed = devices if isinstance(devices, Mapping) else {}
+        listed = table(server.config.get("devices"))
         for port, access in server.grants():
             for client, used in facts.clients.get(port, ()) if access.role == "server" else ():
                 if not listed.get(client.name):
