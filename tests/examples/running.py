@@ -56,6 +56,11 @@ class Run:
             if match := re.search(pattern, line):
                 return match
 
+    def expect(self, pattern: str) -> None:
+        """A console line that was seen or is yet to come: lines of different apps have no order."""
+        if not self.seen(pattern):
+            self.wait_for(pattern)
+
     def seen(self, pattern: str) -> list[str]:
         return [line for line in self.lines if re.search(pattern, line)]
 

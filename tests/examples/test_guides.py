@@ -33,7 +33,7 @@ def test_the_system_of_a_guide_runs_as_it_says(name: str, tmp_path: Path, start:
     system.wait_for(r"\d+ of \d+ apps ready")
     [console] = CONSOLE.findall(guide.read_text())
     for line in console.splitlines():
-        assert any(seen.endswith(line) for seen in system.lines), line
+        system.expect(re.escape(line) + "$")
 
 
 def test_the_manifest_of_its_guide_is_one(tmp_path: Path) -> None:

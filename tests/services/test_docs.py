@@ -17,6 +17,9 @@ LABELS = {
     "rng_server": ["RNG_READ"],
     "log_server": ["LOG_WRITE", "LOG_READ"],
     "key_store": ["KEY_STORE_PUBLIC", "KEY_STORE_SIGN", "KEY_STORE_AGREE", "KEY_STORE_LIST"],
+    "ethernet": ["ETHERNET_STATUS", "ETHERNET_RESOLVE"],
+    "tunnel": ["INTERNET_STATUS", "INTERNET_COUNTERS"],
+    "mqtt_relay": ["MQTT_STATUS"],
     "i2c_server": ["I2C_GET_FEATURES", "I2C_WRITE", "I2C_READ", "I2C_TRANSFER"],
 }
 SETTINGS = {

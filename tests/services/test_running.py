@@ -216,6 +216,7 @@ def test_the_self_test_is_ready_when_everything_passed(tmp_path: Path, ordinary_
     apps = self_tested(service("rng", PORT_RNG))
     with started(tmp_path, apps, ordinary_user=ordinary_user) as system:
         system.wait_for("4 of 4 apps ready")
+        system.wait_for("passed read-only")
         passed = [line.split("passed ")[1] for line in system.lines if "| self_test " in line]
         assert passed == [
             "message server",
