@@ -148,9 +148,15 @@ class App:
 
     def grants(self) -> Iterator[tuple[Port, AccessControl]]:
         """Each port that this app may use or serve."""
-        for msg_server, ports in self.access.items():
-            for name, access in ports.items():
-                yield Port(name, msg_server), access
+        return iter(self._grants)
+
+    @cached_property
+    def _grants(self) -> tuple[tuple[Port, AccessControl], ...]:
+        return tuple(
+            (Port(name, msg_server), access)
+            for msg_server, ports in self.access.items()
+            for name, access in ports.items()
+        )
 
     def resources_of(self, kind: type) -> list[Any]:
         """The resources of one type."""
