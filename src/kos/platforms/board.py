@@ -13,6 +13,7 @@ COMMON_MODULES = (
     "vfat",
     "nls_ascii",
     "nls_cp437",
+    "crc32c_generic",  # ext4 asks for it by the name of an algorithm
     "wireguard",
     "tun",
     "veth",
@@ -63,6 +64,8 @@ class Board:
         raw: byte offset on the storage → name of a file of the boot loader that is written there.
         first_partition: byte offset of the first partition.
         boot_files: name on the boot partition → file of the boot loader or of another set (`set:path`).
+        boot_texts: name on the boot partition → its text.
+        usb_flash: its storage is written over USB by `uuu`, not by putting a card into a reader.
         i2c: name of a bus in manifests → Linux's device.
         ethernet: Linux's name of the Ethernet interface.
         watchdog: Linux's watchdog device.
@@ -84,6 +87,8 @@ class Board:
     raw: dict[int, str] = field(default_factory=dict)
     first_partition: int = 1 * MIB
     boot_files: dict[str, str] = field(default_factory=dict)
+    boot_texts: dict[str, str] = field(default_factory=dict)
+    usb_flash: bool = False
     i2c: dict[str, str] = field(default_factory=dict)
     ethernet: str = "eth0"
     watchdog: str = "/dev/watchdog0"

@@ -13,6 +13,7 @@ from pathlib import Path
 from kos.abi.errors import KosError
 
 _DEPENDS = re.compile(rb"(?:^|\0)depends=([^\0]*)\0")
+_SOFT = re.compile(rb"(?:^|\0)softdep=([^\0]*)\0")
 _SUFFIXES = (".ko.xz", ".ko")
 
 
@@ -63,7 +64,13 @@ class Kernel:
         path = self._files.get(name)
         if path is None:
             raise KosError(f"kernel {self.release} has no module {name!r}")
-        match = _DEPENDS.search(read(path))
+        data = read(path)
+        match = _DEPENDS.search(data)
         for needed in sorted(filter(None, match[1].decode().split(",") if match else [])):
             self._visit(needed.replace("-", "_"), ordered)
         ordered[name] = path
+        # What it likes to have beside it; a name there may be an alias, which the names below it cover.
+        for soft in _SOFT.findall(data):
+            for word in soft.decode().split():
+                if word.replace("-", "_") in self._files:
+                    self._visit(word.replace("-", "_"), ordered)

@@ -36,15 +36,17 @@ class System:
 
     def identities(self) -> dict[str, tuple[str, int]]:
         """SHA-256 and size of each part."""
-        found = {}
-        for name, path in (("bootfs", self.bootfs), ("root", self.root)):
-            with path.open("rb") as file:
-                found[name] = (hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
-        return found
+        return {"bootfs": identity(self.bootfs), "root": identity(self.root)}
 
     def sizes(self) -> dict[str, int]:
         """Bytes that each part has to be delivered with."""
         return {"root": self.root.stat().st_size, "bootfs": self.bootfs.stat().st_size}
+
+
+def identity(path: Path) -> tuple[str, int]:
+    """SHA-256 and size of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
 
 
 def build(board: Board, sdk: Sdk, arguments: str = "") -> System:

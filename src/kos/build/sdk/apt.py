@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kos.abi.errors import KosError
-from kos.build.sdk.sets import NOT_ON_DEVICE, PackageSet
+from kos.build.sdk.sets import NOT_ON_DEVICE, SUITE, PackageSet
 from kos.build.sdk.sources import Source, plain_environment
 
 Progress = Callable[[str], None]
@@ -47,13 +47,33 @@ class PrivateApt:
         self._say = say
         for folder in ("state/lists/partial", "cache/archives/partial", "etc/preferences.d"):
             (root / folder).mkdir(parents=True, exist_ok=True)
-        (root / "etc/debian.sources").write_text("\n".join(source.stanza() for source in sources))
+        self._sources = sources
+        self._write_sources()
         (root / "status").write_text("".join(self._not_on_device()))
         (root / "apt.conf").write_text(self._configuration())
 
     def update(self) -> None:
-        """Fetch the signed indexes."""
-        self._run("apt-get", "update", "--error-on=any")
+        """Fetch the signed indexes.
+
+        A mirror that is being renewed may have no whole index of the security or other updates for a while:
+        then without them, and saying so. What is installed is signed all the same.
+        """
+        while True:
+            try:
+                self._run("apt-get", "update", "--error-on=any")
+                return
+            except KosError as error:
+                broken = {one.suite for one in self._sources if f"/{one.suite}/" in error.message} - {SUITE}
+                if not broken:
+                    raise
+                self._say(
+                    f"warning: the mirror's index of {', '.join(broken)} is not whole, going on without it"
+                )
+                self._sources = [one for one in self._sources if one.suite not in broken]
+                self._write_sources()
+
+    def _write_sources(self) -> None:
+        (self._root / "etc/debian.sources").write_text("\n".join(source.stanza() for source in self._sources))
 
     def resolve(self, wanted: PackageSet, versions: dict[str, str] | None = None) -> list[Package]:
         """What the set consists of, in order of names; exactly `versions` where a lock gives them."""

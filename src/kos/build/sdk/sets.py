@@ -92,6 +92,9 @@ _ALL = [
     PackageSet(
         "python-host", ("libpython3.13-stdlib", "python3.13-minimal"), True, "byte-compiles for the device"
     ),
+    PackageSet(
+        "microvm", ("qemu-system-arm",), closure=True, why="QEMU for microVMs, on platforms with hyp=on"
+    ),
     PackageSet("kernel-cloud", ("linux-image-cloud-arm64",), False, "the kernel of the simulator, aarch64"),
     PackageSet("kernel-arm64", ("linux-image-arm64",), False, "the kernel of arm64 boards"),
     PackageSet(

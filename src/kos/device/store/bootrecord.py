@@ -21,6 +21,7 @@ NOTE_SIZE = 512
 PARTITION_SIZE = 1 << 20
 SLOTS = ("a", "b")
 TRIES = 3  # starts that a new generation gets to become healthy
+TRIES_MAX = 255  # for a generation that is to be tried without end
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from kos.abi.errors import KosError
+from kos.device.store import bootrecord
 from kos.device.store.generations import Generation, Part
 from kos.device.store.store import Store
 from kos.device.upgrade.check import Facts, check
 from kos.device.upgrade.slots import Slots
 from kos.manifest import codec
-from kos.manifest.images import BuiltCImage, BuiltPythonImage
+from kos.manifest.images import BuiltImage
 from kos.manifest.model import Manifest
 
 SIGNATURES_MAX = 64
@@ -24,7 +25,7 @@ SIGNATURES_MAX = 64
 def app_images(manifest: Manifest) -> dict[str, int]:
     """SHA-256 and size of every app image that a manifest names."""
     images = [app.image for app in manifest.apps.values()]
-    return {image.sha256: image.size for image in images if isinstance(image, BuiltPythonImage | BuiltCImage)}
+    return {image.sha256: image.size for image in images if isinstance(image, BuiltImage)}
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,10 @@ class Installer:
         self._store.put_generation(generation)
         self._manifest = None
         if changed and self._slots is not None:
+            tries = manifest.options.boot_attempts or bootrecord.TRIES_MAX
             # The current link follows when the slot has started; until then the old one is what a start leads
             # to.
-            self._slots.write_record(self._slots.record().begin_trial(self._slots.other))
+            self._slots.write_record(self._slots.record().begin_trial(self._slots.other, tries))
             return Installed(generation, reboot=True)
         if persistent:
             self._store.move_current(generation.number)

@@ -4,22 +4,21 @@ attached.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from kos.build.image import device, qemu
 from kos.build.sdk import install
 from kos.manifest import PlatformSpec
 from kos.platforms import board
-from kos.tool import output
+from kos.tool import output, runs
 from kos.tool.device_image import contents
 from kos.tool.request import RunRequest
 
 
 def run(request: RunRequest) -> int:
     """Run a system until it ends or Ctrl-C."""
-    with tempfile.TemporaryDirectory(prefix="kos-qemu-") as folder:
-        machine = make(request, Path(folder))
+    with runs.new(request.name or request.manifest().name) as folder:
+        machine = make(request, folder)
         output.step("QEMU starts; Ctrl-C stops it")
         return machine.attach()
 

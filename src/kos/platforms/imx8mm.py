@@ -1,0 +1,27 @@
+"""What the boards with an NXP i.MX 8M Mini have in common: four Cortex-A53, boot from eMMC, the vendor's
+U-Boot.
+
+Debian has no U-Boot for it, because its DDR firmware may not be redistributed: the user passes the vendor's
+build.
+"""
+
+from kos.platforms.board import MIB, BootLoader
+
+LOADER = BootLoader(
+    package_set="",
+    files={},
+    storage="mmc 2",
+    scratch=0x43500000,
+    start="booti",
+    unpack_at=(0x50000000, 96 * MIB),
+)
+# The ROM reads the boot image from byte 33 KiB of the user area of an SD card or eMMC.
+RAW = {33 * 1024: "flash.bin"}
+BOOT_MODULES = ("sdhci_esdhc_imx", "mmc_block")
+MODULES = ("fec", "at803x", "imx2_wdt", "i2c_imx", "i2c_dev")
+FIRST_PARTITION = 8 * MIB
+SOURCES = (
+    "i.MX 8M Mini Applications Processor Reference Manual (IMX8MMRM), 6.1.5.1: image at 33 KiB of SD and eMMC",
+    "U-Boot 2025.01, doc/board/nxp/imx8mm_evk.rst: flash.bin at 33 KiB",
+    "U-Boot 2025.01, board/freescale/imx8mm_evk/imx8mm_evk.env: load addresses",
+)

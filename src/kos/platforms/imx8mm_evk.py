@@ -1,0 +1,28 @@
+"""NXP i.MX 8M Mini EVK, flashed to its eMMC by `uuu` over USB."""
+
+from kos.platforms import imx8mm
+from kos.platforms.board import MIB, Board
+
+BOARDS = {
+    "aarch64": Board(
+        name="imx8mm-evk",
+        arch="aarch64",
+        memory=2048 * MIB,
+        console="ttymxc1,115200",
+        kernel_set="kernel-arm64",
+        boot_modules=imx8mm.BOOT_MODULES,
+        modules=imx8mm.MODULES,
+        device_tree="freescale/imx8mm-evk.dtb",
+        loader=imx8mm.LOADER,
+        raw=imx8mm.RAW,
+        first_partition=imx8mm.FIRST_PARTITION,
+        i2c={"i2c1": "/dev/i2c-0", "i2c2": "/dev/i2c-1", "i2c3": "/dev/i2c-2"},
+        usb_flash=True,
+        sources=(
+            *imx8mm.SOURCES,
+            "i.MX 8M Mini EVK Board Hardware User's Guide (IMX8MMEVKHUG): 2 GB LPDDR4, 16 GB eMMC on USDHC3, "
+            "UART2 is the console",
+            "Linux 6.12, arch/arm64/boot/dts/freescale/imx8mm-evk.dtsi: FEC with AR8031, i2c1 to i2c3",
+        ),
+    ),
+}

@@ -1,0 +1,56 @@
+"""Raspberry Pi 4 Model B: BCM2711, four Cortex-A72, flashed to an SD card."""
+
+from kos.platforms.board import MIB, Board, BootLoader
+
+_FIRMWARE = "firmware-rpi:usr/lib/raspi-firmware"
+
+BOARDS = {
+    "aarch64": Board(
+        name="rpi4",
+        arch="aarch64",
+        memory=2048 * MIB,
+        console="ttyS1,115200",
+        kernel_set="kernel-arm64",
+        boot_modules=("sdhci_iproc", "mmc_block", "bcm2835_dma"),
+        modules=(
+            "genet",
+            "bcmgenet",
+            "broadcom",
+            "bcm2835_wdt",
+            "i2c_bcm2835",
+            "i2c_dev",
+            "raspberrypi_hwmon",
+        ),
+        device_tree="broadcom/bcm2711-rpi-4-b.dtb",
+        loader=BootLoader(
+            package_set="uboot-rpi",
+            files={"u-boot.bin": "usr/lib/u-boot/rpi_4/u-boot.bin"},
+            storage="mmc 0",
+            scratch=0x02500000,
+            start="booti",
+            unpack_at=(0x08000000, 96 * MIB),
+        ),
+        boot_size=32 * MIB,
+        # The first stages read these from the first FAT partition; config.txt has them start U-Boot.
+        boot_files={
+            "start4.elf": f"{_FIRMWARE}/start4.elf",
+            "fixup4.dat": f"{_FIRMWARE}/fixup4.dat",
+            "bcm2711-rpi-4-b.dtb": "kernel-arm64:device-tree/broadcom/bcm2711-rpi-4-b.dtb",
+            "u-boot.bin": "u-boot.bin",
+        },
+        boot_texts={
+            "config.txt": "arm_64bit=1\nenable_uart=1\nkernel=u-boot.bin\ndevice_tree=bcm2711-rpi-4-b.dtb\n"
+            "gpu_mem=16\n",
+        },
+        i2c={"i2c1": "/dev/i2c-1"},
+        ethernet="end0",
+        sources=(
+            "Raspberry Pi documentation, boot folder contents and config.txt: start4.elf, fixup4.dat, kernel=, "
+            "arm_64bit=, enable_uart=; the boot loader reads the first FAT partition of an MBR or GPT disk",
+            "U-Boot 2025.01, board/raspberrypi/rpi/rpi.env: kernel_addr_r 0x00080000, scriptaddr 0x02400000, "
+            "fdt_addr_r 0x02600000, ramdisk_addr_r 0x02700000",
+            "U-Boot 2025.01, configs/rpi_4_defconfig: environment in uboot.env on the first FAT partition",
+            "Linux 6.12, arch/arm64/boot/dts/broadcom/bcm2711-rpi-4-b.dts: UART1, GENET Ethernet, SD on eMMC2",
+        ),
+    ),
+}
