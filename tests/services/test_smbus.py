@@ -121,6 +121,7 @@ EVERY_CALL = """
             write, read = i2c_msg.write(0x76, [0x88]), i2c_msg.read(0x76, 26)
             bus.i2c_rdwr(write, read)
             print("calibration", bytes(read)[:2].hex(), list(read)[25])
+            print("other bus", error(SMBus, 3))
             print("errors", error(bus.read_byte, 0x77), error(bus.read_byte, 0x50), error(bus.read_byte, 200))
             long = i2c_msg.write(0x76, b"x" * 4096)
             print("too long", error(bus.i2c_rdwr, *[read] * 43), error(bus.i2c_rdwr, long))
@@ -136,6 +137,7 @@ def test_every_call_reaches_the_device(tmp_path: Path) -> None:
         system.wait_for("| threshold [40, 128]")
         system.wait_for("| call 33")
         system.wait_for("| calibration 706b 75")
+        system.wait_for("| other bus 2")  # ENOENT
         system.wait_for("| errors 13 6 13")  # EACCES: not granted; ENXIO: nobody there
         system.wait_for("| too long 22 90")  # EINVAL, EMSGSIZE
 

@@ -6,8 +6,8 @@
 
 A bus number or a path such as /dev/i2c-2 names the bus `i2c2`, whose port the manifest must grant. Errors
 are `OSError`, as drivers expect: EACCES for an address that was not granted, ENXIO when no device answers,
-EIO when the bus failed. Packet error checking is refused. `force` means nothing here, because no other driver
-holds the device. It does not open a device file, ever.
+EIO when the bus failed, ENOENT for a bus that was not granted. Packet error checking is refused. `force`
+means nothing here, because no other driver holds the device. It does not open a device file, ever.
 """
 
 from __future__ import annotations
@@ -274,8 +274,17 @@ def _error(status: int, messages: Sequence[i2c_msg]) -> OSError:
 
 
 def _connect(port: str) -> Call:
-    """A call to the server of `port` that connects anew when the server was restarted."""
-    token: Token | None = None
+    """A call to the server of `port` that connects anew when the server was restarted.
+
+    Raises:
+        OSError: ENOENT when the manifest does not grant the bus, as for a device file that is not there.
+    """
+    token: Token | None
+    try:
+        token = connect(port)
+    except StatusError as error:
+        number = errno.ENOENT if error.status is Status.NOT_FOUND else errno.EIO
+        raise OSError(number, f"{error.status.name}: {port}") from error
 
     def call(label: int, payload: bytes) -> tuple[int, bytes]:
         nonlocal token
