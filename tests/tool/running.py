@@ -66,6 +66,8 @@ def going_on(*arguments: str | Path, output: Path, **environment: str) -> Iterat
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
+            # Tests that a shell started in the background ignore Ctrl-C, and so would the command.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         yield Running(process, output)

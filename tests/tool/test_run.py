@@ -86,10 +86,12 @@ def test_a_saved_console_is_filtered(project, runtime, tmp_path):
     assert "hello 2 from small" in only and "self_test          |" not in only
 
 
-def test_ctrl_c_leaves_nothing(project, runtime, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_nothing(project, runtime, tmp_path, number):
     with going_on("run", project, output=tmp_path / "out", **runtime) as run:
         run.until_printed("hello 1 from small")
-        assert run.interrupt() == 130
+        run.process.send_signal(number)
+        assert run.process.wait(30) == 130
         assert "stopped" in run.text()
     assert left_behind(runtime) == []
     assert processes_of(str(tmp_path)) == []

@@ -1,6 +1,6 @@
 """The entry point: finds the command, runs it, turns errors into words and exit codes.
 
-Exit 0: done. 1: the user can do something about it. 2: a bug of ours, with a traceback. 130: Ctrl-C.
+Exit 0: done. 1: the user can do something about it. 2: a bug of ours, with a traceback. 130: Ctrl-C, SIGTERM.
 Start-up must stay short, so a command is loaded only when it is used and `--help` reads without loading.
 """
 
@@ -11,6 +11,7 @@ import difflib
 import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,4 +124,6 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """For `python -m kos.tool` and the installed script."""
+    # Whoever ends us politely, such as a service manager, gets the same clean end as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
