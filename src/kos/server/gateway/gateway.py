@@ -39,6 +39,11 @@ class PeerReport:
     tx_bytes: int
 
 
+def anew(peers: tuple[Peer, ...]) -> Change:
+    """Forget all that WireGuard knows of these peers, and let them connect."""
+    return Change(remove=tuple(peer.public_key for peer in peers), peers=peers)
+
+
 class Gateway:
     """A running gateway."""
 
@@ -130,7 +135,7 @@ class Gateway:
         ]
         known = [self._peers[key] for key in dead if key in self._peers]
         for batch in batches((Peer(p.public_key, None, p.addresses) for p in known), PEERS_PER_CHANGE):
-            self.engine.apply(Change(remove=tuple(peer.public_key for peer in batch), peers=batch))
+            self.engine.apply(anew(batch))
         return len(known)
 
     def reports(self) -> list[PeerReport]:
