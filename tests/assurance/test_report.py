@@ -100,7 +100,7 @@ def test_the_text_says_what_where_why_and_how():
     text = bad().judge().render("text")
     assert "system.py:10: high [sensitive-port] sensor is granted kos_key_store_protocol" in text
     assert "  why: Those ports give power over the whole device" in text
-    assert "ETSI EN 303 645 V2.1.1, provision 5.6-7" in text
+    assert "ETSI EN 303 645 V2.1.1, provisions 5.6-7, 5.4-1" in text
     assert "  fix: let a small app of its own mediate" in text
 
 

@@ -18,7 +18,7 @@ from kos.assurance.rule import Profile
 from kos.assurance.running import RunningFacts
 from kos.assurance.secrets import argument_texts, texts
 from kos.assurance.waivers import Waiver
-from kos.manifest import AccessControl, App, Manifest, Port, ServiceImage
+from kos.manifest import AccessControl, App, BuiltVmImage, Manifest, Port, ServiceImage, VmImage
 
 Grant = tuple[App, AccessControl]
 _SERVICES = "kos.services."
@@ -26,7 +26,7 @@ _SERVICES = "kos.services."
 
 def service_of(app: App) -> str | None:
     """Which core service an app is, such as `tunnel`; None for a user's own."""
-    if isinstance(app.image, ServiceImage):
+    if isinstance(app.image, ServiceImage | VmImage | BuiltVmImage):
         return app.image.entry.removeprefix(_SERVICES).split(".")[0].split(":")[0]
     return None
 

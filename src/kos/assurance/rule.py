@@ -47,17 +47,18 @@ RELEASE_ONLY = (Profile.RELEASE,)
 
 def etsi(*provisions: str) -> tuple[str, ...]:
     """Provisions of ETSI EN 303 645, as V2.1.1 (2020-06) numbers them."""
-    return tuple(f"ETSI EN 303 645 V2.1.1, provision {provision}" for provision in provisions)
+    many = "s" if len(provisions) > 1 else ""
+    return (f"ETSI EN 303 645 V2.1.1, provision{many} {', '.join(provisions)}",)
 
 
 def iec(*requirements: str) -> tuple[str, ...]:
     """Component requirements of IEC 62443-4-2:2019, such as `CR 7.7`."""
-    return tuple(f"IEC 62443-4-2, {requirement}" for requirement in requirements)
+    return (f"IEC 62443-4-2, {', '.join(requirements)}",)
 
 
 def nist(*capabilities: str) -> tuple[str, ...]:
     """Capabilities of the catalog in NIST SP 800-213A."""
-    return tuple(f"NIST SP 800-213A, {capability}" for capability in capabilities)
+    return (f"NIST SP 800-213A, {', '.join(capabilities)}",)
 
 
 def practice(text: str) -> tuple[str, ...]:

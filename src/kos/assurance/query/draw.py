@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from html import escape
 
 _BOX_HEIGHT, _ROW, _MARGIN = 30, 54, 16
+_LABEL_AT = 0.42  # of the way from an arrow's start
 _CHARACTER = 7.4  # width at 12 px, in a monospaced face
 _STYLE = (
     "text{font:12px ui-monospace,monospace;fill:#1a1a1a} .box{fill:#eef2f7;stroke:#4a6fa5} "
-    ".arrow{stroke:#555;fill:none;marker-end:url(#tip)} .port{font-size:10px;fill:#444}"
+    ".arrow{stroke:#555;fill:none;marker-end:url(#tip)} "
+    ".port{font-size:10px;fill:#444;stroke:#fff;stroke-width:4px;paint-order:stroke}"
 )
 
 
@@ -36,7 +38,9 @@ def draw(paths: Sequence[tuple[str, ...]], title: str) -> str:
     }
     width = _MARGIN * 2 + (last + 1) * box + last * gap
     height = _MARGIN * 2 + 24 + max((len(names) for names in rows.values()), default=1) * _ROW
-    parts = [_edge(place, box, *edge, sorted(ports)) for edge, ports in sorted(edges.items())]
+    drawn = [_edge(place, box, *edge, sorted(ports)) for edge, ports in sorted(edges.items())]
+    # Every label after every line, so that its white rim cuts the lines below it.
+    parts = [line for line, _ in drawn] + [label for _, label in drawn]
     parts += [_box(name, box, *place[name]) for name in sorted(place)]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
@@ -57,13 +61,15 @@ def _box(name: str, width: float, x: float, y: float) -> str:
 
 def _edge(
     place: dict[str, tuple[float, float]], box: float, source: str, target: str, ports: list[str]
-) -> str:
+) -> tuple[str, str]:
+    """The line and its label."""
     (x1, y1), (x2, y2) = place[source], place[target]
     start, end = (x1 + box, x2) if x2 > x1 else (x1, x2 + box)
     y1, y2 = y1 + _BOX_HEIGHT / 2, y2 + _BOX_HEIGHT / 2
     label = escape(", ".join(ports))
+    # Nearer to the source: arrows often meet at their target, and their labels would lie on one another.
+    x, y = start + (end - start) * _LABEL_AT, y1 + (y2 - y1) * _LABEL_AT
     return (
-        f'<path class="arrow" d="M{start:.0f} {y1:.0f}L{end:.0f} {y2:.0f}"/>'
-        f'<text class="port" x="{(start + end) / 2:.0f}" y="{(y1 + y2) / 2 - 5:.0f}" '
-        f'text-anchor="middle">{label}</text>'
+        f'<path class="arrow" d="M{start:.0f} {y1:.0f}L{end:.0f} {y2:.0f}"/>',
+        f'<text class="port" x="{x:.0f}" y="{y + 3:.0f}" text-anchor="middle">{label}</text>',
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from kos.assurance.facts import Facts
 from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
-from kos.manifest import BuiltCImage, BuiltPythonImage
+from kos.manifest import BuiltImage
 
 
 @rule(
@@ -32,7 +32,7 @@ def check(facts: Facts) -> Iterator[Fault]:
         if sha256 not in blobs:
             yield Fault(f"the {kind} is blob {sha256[:12]}, which is not there")
     for app in facts.apps.values():
-        if isinstance(app.image, BuiltPythonImage | BuiltCImage):
+        if isinstance(app.image, BuiltImage):
             blob = blobs.get(app.image.sha256)
             if blob is None:
                 yield Fault(f"{app.name} names blob {app.image.sha256[:12]}, which is not there", app)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from kos.assurance.facts import Facts
 from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
-from kos.manifest import BuiltCImage, BuiltPythonImage
+from kos.manifest import BuiltCImage, BuiltImage
 
 
 @rule(
@@ -25,7 +25,7 @@ from kos.manifest import BuiltCImage, BuiltPythonImage
 def check(facts: Facts) -> Iterator[Fault]:
     for name, files in facts.image_files():
         app = facts.apps.get(name) if name else None
-        if app is None or not isinstance(app.image, BuiltPythonImage | BuiltCImage):
+        if app is None or not isinstance(app.image, BuiltImage):
             continue
         for file in files:
             library = ".so" in file.path.rsplit("/", 1)[-1]
