@@ -68,7 +68,7 @@ class Peering:
         self._current: str | None = None
         self._pending: SetPeer | None = None
         self._seen: tuple[int, int] | None = None  # rx and tx bytes
-        self._silent_since: float | None = None
+        self._silent_since = 0.0
         self._unanswered = 0  # bytes sent since something last came, without keep-alives
         self._fresh_pause = STALL_SECONDS
         self._fresh_at = 0.0
@@ -131,7 +131,7 @@ class Peering:
         self._check_at = now
 
     def _forget_traffic(self) -> None:
-        self._seen, self._silent_since, self._unanswered = None, None, 0
+        self._seen, self._unanswered = None, 0
 
     def checked(self, handshake_age: float | None, rx_bytes: int, tx_bytes: int, now: float) -> None:
         """WireGuard's state: seconds since the last handshake (None: never), bytes received and sent."""
@@ -139,7 +139,7 @@ class Peering:
         if heard:
             self._silent_since, self._unanswered = now, 0
         elif self._seen is not None:
-            quiet = now - (self._silent_since or now)
+            quiet = now - self._silent_since
             spared = KEEPALIVE_BYTES * (int(quiet / self._keep_alive) + 2) if self._keep_alive else 0
             self._unanswered += tx_bytes - self._seen[1]
             if quiet >= STALL_SECONDS and self._unanswered > spared:
