@@ -133,7 +133,7 @@ def other(fleet: Server) -> Iterator[Server]:
                     name=SECRET,
                     tags=[SECRET],
                     created_at=now(),
-                    online=True,
+                    online=False,
                     system=SECRET,
                 ),
                 Rollout(
