@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 
 from kos.abi.errors import KosError
@@ -22,4 +23,5 @@ def board(spec: PlatformSpec) -> Board:
             f"platform {spec.name} has no device image",
             hint="name a board: qemu-arm-virt, rpi4, am335x, imx8mm-evk, …",
         ) from error
-    return module.BOARDS[spec.arch]
+    facts = module.BOARDS[spec.arch]
+    return replace(facts, hyp=True) if spec.hyp else facts

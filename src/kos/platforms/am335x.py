@@ -11,7 +11,7 @@ BOARDS = {
         kernel_set="kernel-armmp",
         boot_modules=("omap_hsmmc", "sdhci_omap", "mmc_block"),
         modules=("ti_cpsw", "davinci_mdio", "smsc", "omap_wdt", "i2c_omap", "i2c_dev"),
-        device_tree="ti/omap/am335x-boneblack.dtb",
+        device_tree="am335x-boneblack.dtb",
         loader=BootLoader(
             package_set="uboot-omap",
             files={
@@ -29,14 +29,14 @@ BOARDS = {
         first_partition=4 * MIB,
         i2c={"i2c0": "/dev/i2c-0", "i2c1": "/dev/i2c-1", "i2c2": "/dev/i2c-2"},
         sources=(
-            "AM335x Technical Reference Manual (SPRUH73Q), 26.1.8.5, MMC/SD boot: in raw mode the ROM looks for the "
-            "image at 0x0, 0x20000, 0x40000 and 0x60000",
+            "AM335x Technical Reference Manual (SPRUH73Q), 26.1.8.5, MMC/SD boot: in raw mode the ROM looks for "
+            "the image at 0x0, 0x20000, 0x40000 and 0x60000",
             "U-Boot 2025.01, doc/board/ti/am335x_evm.rst, configs/am335x_evm_defconfig: "
             "CONFIG_SYS_MMCSD_RAW_MODE_U_BOOT_SECTOR 0x300 by default of SPL for OMAP",
             "U-Boot 2025.01, include/configs/ti_armv7_common.h: loadaddr 0x82000000, fdtaddr 0x88000000, "
             "rdaddr 0x88080000",
             "BeagleBone Black System Reference Manual, rev C: 512 MB DDR3, UART0 console, I2C0 and I2C2, "
-            "SD card on MMC0, eMMC on MMC1",
+            "SD card on MMC0",
             "Linux 6.12, arch/arm/boot/dts/ti/omap/am335x-boneblack.dts",
         ),
     ),

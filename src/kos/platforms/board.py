@@ -70,6 +70,7 @@ class Board:
         ethernet: Linux's name of the Ethernet interface.
         watchdog: Linux's watchdog device.
         kernel_arguments: added to the command line.
+        hyp: it is built for microVMs: with QEMU.
         boot_size, bootfs_size, root_size: bytes of the boot partition and of each slot.
         sources: where the facts above are from.
     """
@@ -93,6 +94,7 @@ class Board:
     ethernet: str = "eth0"
     watchdog: str = "/dev/watchdog0"
     kernel_arguments: str = ""
+    hyp: bool = False
     boot_size: int = 8 * MIB
     bootfs_size: int = 48 * MIB
     root_size: int = 96 * MIB
@@ -102,4 +104,5 @@ class Board:
         """Every package set that an image for this board needs."""
         loader = (self.loader.package_set,) if self.loader.package_set else ()
         firmware = {source.split(":")[0] for source in self.boot_files.values() if ":" in source}
-        return ("base", self.kernel_set, *loader, *sorted(firmware))
+        monitor = ("microvm",) if self.hyp else ()
+        return ("base", self.kernel_set, *loader, *sorted(firmware), *monitor)

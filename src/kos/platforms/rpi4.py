@@ -35,7 +35,7 @@ BOARDS = {
         boot_files={
             "start4.elf": f"{_FIRMWARE}/start4.elf",
             "fixup4.dat": f"{_FIRMWARE}/fixup4.dat",
-            "bcm2711-rpi-4-b.dtb": "kernel-arm64:device-tree/broadcom/bcm2711-rpi-4-b.dtb",
+            "bcm2711-rpi-4-b.dtb": "kernel-arm64:broadcom/bcm2711-rpi-4-b.dtb",
             "u-boot.bin": "u-boot.bin",
         },
         boot_texts={
@@ -45,12 +45,12 @@ BOARDS = {
         i2c={"i2c1": "/dev/i2c-1"},
         ethernet="end0",
         sources=(
-            "Raspberry Pi documentation, boot folder contents and config.txt: start4.elf, fixup4.dat, kernel=, "
+            "Raspberry Pi documentation, boot folder and config.txt: start4.elf, fixup4.dat, kernel=, "
             "arm_64bit=, enable_uart=; the boot loader reads the first FAT partition of an MBR or GPT disk",
             "U-Boot 2025.01, board/raspberrypi/rpi/rpi.env: kernel_addr_r 0x00080000, scriptaddr 0x02400000, "
             "fdt_addr_r 0x02600000, ramdisk_addr_r 0x02700000",
             "U-Boot 2025.01, configs/rpi_4_defconfig: environment in uboot.env on the first FAT partition",
-            "Linux 6.12, arch/arm64/boot/dts/broadcom/bcm2711-rpi-4-b.dts: UART1, GENET Ethernet, SD on eMMC2",
+            "Linux 6.12, arch/arm64/boot/dts/broadcom/bcm2711-rpi-4-b.dts: UART1, GENET, SD on eMMC2",
         ),
     ),
 }

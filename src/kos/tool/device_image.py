@@ -4,12 +4,16 @@ parts.
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from kos.build.image import data, system
 from kos.build.image.device import DATA_SIZE, Contents
 from kos.build.manifest_zip import ManifestZip
 from kos.build.sdk.install import Sdk
+from kos.device.upgrade.engine import TRUST_FILE
+from kos.keys import signing
 from kos.platforms.board import Board
 from kos.tool.request import RunRequest, install_keys
 
@@ -17,9 +21,7 @@ from kos.tool.request import RunRequest, install_keys
 def contents(
     request: RunRequest, board: Board, sdk: Sdk, folder: Path, *, make_keys: bool = True
 ) -> Contents:
-    """Prepare everything in the new folder `folder`; keys are made where none are given and `make_keys` says
-    so.
-    """
+    """Prepare everything in the new folder `folder`; without `make_keys` only keys that were given go in."""
     tree = folder / "data"
     tree.mkdir(parents=True)
     manifest = request.install(tree)
@@ -35,3 +37,12 @@ def contents(
     if keys:
         install_keys(keys, request.keys)
     return Contents(parts, tree, keys, manifest.options.data_size or DATA_SIZE)
+
+
+def trusting(filled: Contents, trust: Path, folder: Path) -> Contents:
+    """The same with a trust document beside the keys."""
+    signing.load_trust(trust.read_bytes(), str(trust))
+    keys = filled.keys or folder / "keys"
+    keys.mkdir(exist_ok=True)
+    shutil.copy(trust, keys / TRUST_FILE)
+    return replace(filled, keys=keys)

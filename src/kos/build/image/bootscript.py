@@ -13,6 +13,7 @@ read.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from kos.build.image.run import run
@@ -24,34 +25,44 @@ _RECORD = "kos_seq kos_good kos_trial kos_left"
 
 
 _READ = """
+setenv kos_seq{index} -
 if {interface} read {scratch:#x} {sector:#x} {count:#x}; then
 if env import -c {scratch:#x} {size:#x} {names}; then
-if itest 0x${{kos_seq}} -gt 0x${{kos_best}}; then
-setenv kos_best ${{kos_seq}}
-setenv kos_use ${{kos_good}}
-setenv kos_safe ${{kos_good}}
-setenv kos_tried ${{kos_trial}}
-setenv kos_tries ${{kos_left}}
-setenv kos_next {other:#x}
-fi
+setenv kos_seq{index} ${{kos_seq}}
+setenv kos_good{index} ${{kos_good}}
+setenv kos_trial{index} ${{kos_trial}}
+setenv kos_left{index} ${{kos_left}}
 fi
 fi
 """
 
+# Copy `index` is the newer one where the pair of numbers says so; `other` is then the sector to write next.
+_TAKE = """
+if test "${{kos_seq0}}${{kos_seq1}}" = "{pair}"; then
+setenv kos_seq ${{kos_seq{index}}}
+setenv kos_good ${{kos_good{index}}}
+setenv kos_trial ${{kos_trial{index}}}
+setenv kos_left ${{kos_left{index}}}
+setenv kos_write {other:#x}
+fi
+"""
+
 _CHOOSE = """
-if test "${{kos_tried}}" != "-"; then
-if itest 0x${{kos_tries}} -gt 0; then
-setexpr kos_seq 0x${{kos_best}} + 1
-setexpr kos_left 0x${{kos_tries}} - 1
-setenv kos_good ${{kos_safe}}
-setenv kos_trial ${{kos_tried}}
+setenv kos_use ${{kos_good}}
+setenv kos_fewer -
+{fewer}
+if test "${{kos_trial}}" != "-"; then
+if test "${{kos_fewer}}" != "-"; then
+{following}
+setenv kos_left ${{kos_fewer}}
+setenv kos_seq ${{kos_following}}
 env export -c -s {size:#x} {scratch:#x} {names}
-if {interface} write {scratch:#x} ${{kos_next}} {count:#x}; then
-setenv kos_use ${{kos_tried}}
+if {interface} write {scratch:#x} ${{kos_write}} {count:#x}; then
+setenv kos_use ${{kos_trial}}
 fi
 fi
 fi
-for kos_slot in ${{kos_use}} ${{kos_safe}} a b; do
+for kos_slot in ${{kos_use}} ${{kos_good}} a b; do
 echo "KOS: starting slot ${{kos_slot}}"
 setenv kos_part 0
 {parts}
@@ -77,16 +88,36 @@ def boot_script(loader: BootLoader, record_sector: int, bootfs: dict[str, int]) 
         "count": bootrecord.COPY_SIZE // SECTOR,
         "names": _RECORD,
     }
-    start = "setenv kos_best 0\nsetenv kos_use a\nsetenv kos_safe b\nsetenv kos_tried -\nsetenv kos_tries 0\n"
-    read = "".join(
-        _READ.format(sector=here, other=there, **common)
-        for here, there in zip(sectors, reversed(sectors), strict=True)
+    texts = ["setenv kos_good a\nsetenv kos_trial -\nsetenv kos_left 0\n"]
+    texts += [_READ.format(index=index, sector=sector, **common) for index, sector in enumerate(sectors)]
+    for pair, index in _pairs():
+        texts.append(_TAKE.format(pair=pair, index=index, other=sectors[1 - index]))
+    parts = (_when("kos_slot", slot, f"setenv kos_part {number:x}") for slot, number in bootfs.items())
+    fewer = (
+        _when("kos_left", left, f"setenv kos_fewer {left - 1}") for left in range(1, bootrecord.TRIES_MAX + 1)
     )
-    parts = "\n".join(
-        f'if test "${{kos_slot}}" = "{slot}"; then setenv kos_part {number:x}; fi'
-        for slot, number in bootfs.items()
+    following = (
+        _when("kos_seq", number, f"setenv kos_following {bootrecord.after(number)}")
+        for number in range(1, bootrecord.SEQUENCES + 1)
     )
-    return start + read + _CHOOSE.format(parts=parts, **common)
+    texts.append(
+        _CHOOSE.format(
+            parts="\n".join(parts), fewer="\n".join(fewer), following="\n".join(following), **common
+        )
+    )
+    return "".join(texts)
+
+
+def _when(variable: str, value: object, command: str) -> str:
+    return f'if test "${{{variable}}}" = "{value}"; then {command}; fi'
+
+
+def _pairs() -> Iterator[tuple[str, int]]:
+    """What the two numbers can be, `-` for a damaged copy, and the copy that is then the newer one."""
+    for number in range(1, bootrecord.SEQUENCES + 1):
+        following = bootrecord.after(number)
+        yield from ((f"{following}{number}", 0), (f"{number}{following}", 1), (f"{number}{number}", 1))
+        yield from ((f"{number}-", 0), (f"-{number}", 1))
 
 
 def slot_script(loader: BootLoader, arguments: str, device_tree: str) -> str:

@@ -8,7 +8,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from kos.abi.errors import KosError
 from kos.build.image import bootscript, disk
+from kos.build.image.modules import Kernel
 from kos.build.image.system import System
 from kos.build.sdk.install import Sdk, Wanted
 from kos.build.sdk.sets import DEBIAN_ARCH
@@ -31,12 +33,14 @@ class Contents:
         keys: folder with the device's own keys, or None.
         data: folder with what the data partition holds at first.
         data_size: bytes of the data partition.
+        u_boot: a vendor's boot loader, for boards that have none in Debian.
     """
 
     system: System
     data: Path
     keys: Path | None = None
     data_size: int = DATA_SIZE
+    u_boot: Path | None = None
 
 
 def boot_files(board: Board, sdk: Sdk) -> dict[str, Path]:
@@ -49,7 +53,44 @@ def boot_files(board: Board, sdk: Sdk) -> dict[str, Path]:
     return found
 
 
-def layout(board: Board, name: str, contents: Contents, parts: Path) -> disk.Layout:
+def boot_partition(board: Board, sdk: Sdk, loader: dict[str, Path], script: bytes) -> dict[str, bytes | Path]:
+    """What the boot partition holds: our script, and what the board's first stages read there."""
+    files: dict[str, bytes | Path] = {"boot.scr": script}
+    files |= {name: text.encode() for name, text in board.boot_texts.items()}
+    for name, source in board.boot_files.items():
+        package, colon, path = source.partition(":")
+        if not colon:
+            files[name] = loader[source]
+            continue
+        folder = sdk.folder(Wanted(package, DEBIAN_ARCH[board.arch]))
+        tree = Kernel(folder).device_trees if package == board.kernel_set else folder
+        files[name] = tree / path
+    return files
+
+
+def raw_areas(board: Board, loader: dict[str, Path]) -> list[disk.Raw]:
+    """What lies outside the partitions, at places that the board's ROM or boot loader knows.
+
+    Raises:
+        KosError: a file for it is missing, or does not fit.
+    """
+    places = sorted(board.raw)
+    areas = []
+    for offset, end in zip(places, [*places[1:], board.first_partition], strict=True):
+        name = board.raw[offset]
+        if name not in loader:
+            raise KosError(
+                f"{board.name} needs the vendor's boot loader, {name}", hint="pass it with --uboot FILE"
+            )
+        if loader[name].stat().st_size > end - offset:
+            raise KosError(
+                f"{name} has more than the {end - offset} bytes that lie there", where=str(loader[name])
+            )
+        areas.append(disk.Raw(offset, loader[name]))
+    return areas
+
+
+def layout(board: Board, name: str, contents: Contents, parts: Path, raw: list[disk.Raw]) -> disk.Layout:
     """Partitions of the device; what they are filled with is written into the folder `parts`."""
     partitions = [
         disk.Partition("kos-boot", board.boot_size, "fat", parts / "boot.img", bootable=True),
@@ -61,18 +102,22 @@ def layout(board: Board, name: str, contents: Contents, parts: Path) -> disk.Lay
         disk.Partition("kos-keys", KEYS_SIZE, "linux", parts / "keys.img"),
         disk.Partition("kos-data", contents.data_size, "linux", parts / "data.img"),
     ]
-    return disk.Layout(name, partitions, start=board.first_partition)
+    return disk.Layout(name, partitions, raw, start=board.first_partition)
 
 
 def write(board: Board, sdk: Sdk, name: str, contents: Contents, image: Path) -> disk.Layout:
     """Make the disk image of a device called `name`."""
     with tempfile.TemporaryDirectory(dir=image.parent) as folder:
         parts = Path(folder)
-        plan = layout(board, name, contents, parts)
+        loader = boot_files(board, sdk)
+        if contents.u_boot:
+            loader |= {one: contents.u_boot for one in board.raw.values()}
+        plan = layout(board, name, contents, parts, raw_areas(board, loader))
         numbers = {slot: plan.number(f"kos-bootfs-{slot}") for slot in SLOTS}
         sector = plan.offsets()[bootrecord.PARTITION] // disk.SECTOR
         script = bootscript.boot_script(board.loader, sector, numbers)
-        disk.fat(parts / "boot.img", board.boot_size, "KOS", {"boot.scr": bootscript.compiled(script)})
+        files = boot_partition(board, sdk, loader, bootscript.compiled(script))
+        disk.fat(parts / "boot.img", board.boot_size, "KOS", files)
         (parts / "env.img").write_bytes(bootrecord.partition_image())
         disk.ext4(parts / "keys.img", KEYS_SIZE, "kos-keys", contents.keys)
         disk.ext4(parts / "data.img", contents.data_size, "kos-data", contents.data)

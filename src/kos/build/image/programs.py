@@ -19,7 +19,11 @@ _FLAGS = ("-std=gnu11", "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror")
 
 def program(source: str, arch: str) -> Path:
     """The static program of `native/<source>` for `arch`."""
-    path = SOURCES / source
+    return compiled(SOURCES / source, arch)
+
+
+def compiled(path: Path, arch: str) -> Path:
+    """The static program of one C file for `arch`."""
     stamp = f"{_TARGETS[arch]} {_FLAGS}".encode() + path.read_bytes()
     built = image_cache() / "native" / f"{path.stem}-{arch}-{hashlib.sha256(stamp).hexdigest()[:24]}"
     if not built.exists():

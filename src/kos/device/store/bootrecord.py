@@ -21,7 +21,13 @@ NOTE_SIZE = 512
 PARTITION_SIZE = 1 << 20
 SLOTS = ("a", "b")
 TRIES = 3  # starts that a new generation gets to become healthy
-TRIES_MAX = 255  # for a generation that is to be tried without end
+TRIES_MAX = 9  # one digit: the script has no arithmetic
+SEQUENCES = 3  # numbers go 1, 2, 3, 1, …: of two neighbours it is known which one is newer
+
+
+def after(sequence: int) -> int:
+    """The sequence number that follows."""
+    return sequence % SEQUENCES + 1
 
 
 @dataclass(frozen=True)
@@ -34,25 +40,25 @@ class BootRecord:
     left: int = 0
 
     def begin_trial(self, slot: str, tries: int = TRIES) -> BootRecord:
-        return replace(self, sequence=self.sequence + 1, trial=slot, left=tries)
+        return replace(self, sequence=after(self.sequence), trial=slot, left=tries)
 
     def confirm(self, slot: str) -> BootRecord:
         """`slot` is healthy."""
-        return BootRecord(self.sequence + 1, slot)
+        return BootRecord(after(self.sequence), slot)
 
     def give_up(self) -> BootRecord:
         """The trial failed: the good slot is what is started from now on."""
-        return BootRecord(self.sequence + 1, self.good)
+        return BootRecord(after(self.sequence), self.good)
 
     def take(self) -> tuple[str, BootRecord]:
         """What the boot loader's script does: the slot to start, and the record to write first."""
         if self.trial and self.left > 0:
-            return self.trial, replace(self, sequence=self.sequence + 1, left=self.left - 1)
+            return self.trial, replace(self, sequence=after(self.sequence), left=self.left - 1)
         return self.good, self
 
     def encode(self) -> bytes:
-        """One copy. Numbers are hexadecimal, as U-Boot's arithmetic takes them."""
-        variables = {"kos_seq": f"{self.sequence:x}", "kos_good": self.good, "kos_left": f"{self.left:x}"}
+        """One copy."""
+        variables = {"kos_seq": str(self.sequence), "kos_good": self.good, "kos_left": str(self.left)}
         return ubootenv.encode(variables | {"kos_trial": self.trial or "-"}, COPY_SIZE)
 
 
@@ -66,10 +72,12 @@ def decode(block: bytes) -> BootRecord:
     try:
         good, trial = variables["kos_good"], variables["kos_trial"]
         record = BootRecord(
-            int(variables["kos_seq"], 16), good, "" if trial == "-" else trial, int(variables["kos_left"], 16)
+            int(variables["kos_seq"]), good, "" if trial == "-" else trial, int(variables["kos_left"])
         )
     except KeyError as error:
         raise ValueError(f"the boot record has no {error}") from error
+    if not 1 <= record.sequence <= SEQUENCES or not 0 <= record.left <= TRIES_MAX:
+        raise ValueError(f"the boot record has a number out of its range: {record}")
     if record.good not in SLOTS or record.trial not in ("", *SLOTS):
         raise ValueError(f"the boot record names a slot that does not exist: {record}")
     return record
@@ -81,21 +89,24 @@ def newest(copies: list[bytes]) -> tuple[BootRecord, int]:
     Raises:
         ValueError: no copy is valid.
     """
-    found: list[tuple[BootRecord, int]] = []
+    found: dict[int, BootRecord] = {}
     problems = []
     for index, block in enumerate(copies):
         try:
-            found.append((decode(block), index))
+            found[index] = decode(block)
         except ValueError as error:
             problems.append(str(error))
     if not found:
         raise ValueError("; ".join(problems))
-    record, index = max(found, key=lambda pair: pair[0].sequence)
-    return record, 1 - index
+    if len(found) == 2:
+        index = 0 if found[0].sequence == after(found[1].sequence) else 1
+    else:
+        (index,) = found
+    return found[index], 1 - index
 
 
 def partition_image(good: str = "a") -> bytes:
-    """A new `kos-env` partition: both copies the same age apart by one."""
+    """A new `kos-env` partition: both copies say the same."""
     image = bytearray(PARTITION_SIZE)
     for sequence, offset in enumerate(COPY_OFFSETS, start=1):
         image[offset : offset + COPY_SIZE] = BootRecord(sequence, good).encode()
