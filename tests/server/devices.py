@@ -29,7 +29,7 @@ class Park:
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(30)
 
     def add(
-        self, count: int, port: int, behaviour: Behaviour | None = None, salt: str = ""
+        self, count: int, port: int | list[int], behaviour: Behaviour | None = None, salt: str = ""
     ) -> list[SimulatedDevice]:
         """Start devices that connect to the bus on `port`."""
 

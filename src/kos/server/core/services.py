@@ -77,6 +77,7 @@ class Services:
         """Database ready for work. Blocking."""
         self.database.migrate()
         with self.database.write() as session:
+            self.database.only_one(session)
             if session.scalar(select(Organisation).limit(1)) is None:
                 session.add(Organisation(slug=DEFAULT_ORGANISATION, name="Default", created_at=now()))
                 session.flush()

@@ -2,13 +2,14 @@
 
     {"server": "fleet.example.org:4181", "name": "pump 7"}
 
-is its configuration on a device. `python -m kos.services.admin.main --run DIR --key FILE` manages a system
-that runs in DIR on the platform `host`, with the developer's own rights.
+is its configuration on a device; `server` may be several addresses with commas between. With `--run DIR --key
+FILE` it manages a system that runs in DIR on the platform `host`, with the developer's own rights.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import secrets
 import socket
 import sys
@@ -57,9 +58,10 @@ def run(
     say: Callable[[str], None],
 ) -> None:
     """Manage a device until its supervisor is gone."""
-    host, port = parse_address(server)
-    say(f"device {identity_text(identity)}, server {host}:{port}")
-    Agent(identity, lambda: dial(host, port), supervisor, state, Updates(engine), say).run()
+    addresses = itertools.cycle([parse_address(one.strip()) for one in server.split(",")])
+    say(f"device {identity_text(identity)}, server {server}")
+    # The next of a cluster's nodes is tried each time that a connection ends.
+    Agent(identity, lambda: dial(*next(addresses)), supervisor, state, Updates(engine), say).run()
 
 
 def identity_text(identity: Identity) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import itertools
 import random
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from kos.abi.errors import KosError
@@ -64,10 +65,17 @@ class SimulatedDevice(asyncio.Protocol):
     """One device. `start` connects it; it reconnects by itself until `stop`."""
 
     def __init__(
-        self, seed: bytes, host: str, port: int, name: str = "", behaviour: Behaviour | None = None
+        self,
+        seed: bytes,
+        host: str,
+        port: int | Sequence[int],
+        name: str = "",
+        behaviour: Behaviour | None = None,
     ) -> None:
         self.identity = from_seed(seed)
-        self.host, self.port, self.name = host, port, name
+        self.host, self.name = host, name
+        # Of a cluster's nodes, or of one; the next one is tried when a connection ends.
+        self._ports = itertools.cycle([port] if isinstance(port, int) else port)
         self.behaviour = behaviour or Behaviour()
         self.boot = hashlib.sha256(seed + time.time_ns().to_bytes(8, "big")).hexdigest()[:12]
         self.generation = 1
@@ -154,7 +162,7 @@ class SimulatedDevice(asyncio.Protocol):
         await asyncio.sleep(wait)
         while not self._stopped:
             try:
-                await asyncio.get_running_loop().create_connection(lambda: self, self.host, self.port)
+                await asyncio.get_running_loop().create_connection(lambda: self, self.host, next(self._ports))
                 return
             except OSError:
                 await asyncio.sleep(self._backoff.wait())
@@ -257,7 +265,7 @@ class SimulatedDevice(asyncio.Protocol):
 
 
 def fleet(
-    count: int, host: str, port: int, behaviour: Behaviour | None = None, salt: str = ""
+    count: int, host: str, port: int | Sequence[int], behaviour: Behaviour | None = None, salt: str = ""
 ) -> list[SimulatedDevice]:
     """Devices with keys that follow from `salt`: the same ones each time."""
     seeds = [hashlib.sha256(f"simulated {salt} {number}".encode()).digest() for number in range(count)]

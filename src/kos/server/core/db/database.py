@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 HEAD = "0001"  # the newest migration; a test compares it with the folder
 MIGRATIONS = Path(__file__).parent / "migrations"
+START_LOCK = 7531  # the number of our lock in PostgreSQL
 BUSY_TIMEOUT = 15.0  # seconds that a SQLite writer waits for another
 
 
@@ -49,6 +50,11 @@ class Database:
         with self.writing_sessions.begin() as session:
             yield session
 
+    def only_one(self, session: Session) -> None:
+        """Until the transaction ends no other process gets past this: for what servers do when they start."""
+        if not self.sqlite:  # a SQLite writer is alone anyway
+            session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": START_LOCK})
+
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to `revision`. Costs one query when it is there already."""
         if revision == "head" and self.version() == HEAD:
@@ -62,7 +68,7 @@ class Database:
         # One server migrates while others that start at the same moment wait for the lock.
         with self.engine.execution_options(kos_write=True).begin() as connection:
             if not self.sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(7531)"))
+                connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": START_LOCK})
             config.attributes["connection"] = connection
             newest = self._version(connection)
             if revision != "head" and newest is not None and revision < newest:
