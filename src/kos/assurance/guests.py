@@ -12,16 +12,24 @@ DISKS_MAX = 5  # virtio-blk devices of a microVM
 
 @dataclass(frozen=True)
 class Disk:
-    """A file-backed disk: the image's name, and whether the guest may only read it."""
+    """A file-backed disk.
+
+    Attributes:
+        image: its name.
+        shared_writable: the guest writes to the image itself, not to a copy in its app's own data.
+    """
 
     image: str
-    readonly: bool
+    shared_writable: bool
 
 
 def disks(app: App) -> list[Disk]:
-    """The disks in `{"disks": [{"image": NAME, "readonly": true | false}]}`; without `readonly`, writable."""
+    """The disks in `{"disks": [{"image": NAME, "readonly": true | false, "size": BYTES}]}`."""
     entries = map(table, items(app.config.get("disks")))
-    return [Disk(str(entry.get("image")), entry.get("readonly") is True) for entry in entries]
+    return [
+        Disk(str(entry.get("image")), entry.get("readonly") is not True and not entry.get("size"))
+        for entry in entries
+    ]
 
 
 def guest_memory(app: App) -> int | None:

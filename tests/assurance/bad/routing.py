@@ -191,3 +191,9 @@ def app_that_holds_every_port_of_a_small_server(w: World) -> None:
         w.port(f"p{number}_protocol", "msg1")
         w.grant("station", f"p{number}_protocol", "server", "msg1")
         w.grant("sensor", f"p{number}_protocol", "client", "msg1")
+
+
+@fault("unexpected-provider")
+def random_numbers_from_an_app_that_calls_itself_a_service(w: World) -> None:
+    random_numbers_from_an_ordinary_app(w)
+    w.app("my_rng")["image"]["entry"] = "kos.services.rng.main:main"

@@ -38,6 +38,13 @@ def two_guests_that_read_one_disk(w: World) -> None:
     disk(w, ("root.img", True), ("two.img", False), app="second")
 
 
+@near_miss("shared-writable-image")
+def two_guests_with_a_copy_each(w: World) -> None:
+    two_guests(w)
+    for name in ("guest", "second"):
+        w.app(name)["config"]["disks"] = [{"image": "data.img", "readonly": False, "size": 1 << 20}]
+
+
 @fault("too-many-devices")
 def guest_with_six_disks(w: World) -> None:
     guest(w)

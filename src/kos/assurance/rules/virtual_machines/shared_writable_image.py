@@ -12,7 +12,7 @@ from kos.assurance.rule import Fault, Severity, etsi, iec, rule
     "shared-writable-image",
     Severity.HIGH,
     "Guests share a disk image that one of them may write",
-    looks_at="the disks of every guest, by image",
+    looks_at="the disks of every guest, by image, except those that are copies in an app's own data",
     why=(
         "A file system that two kernels have mounted is destroyed by the first write; and what one guest "
         "writes, the other runs."
@@ -24,7 +24,7 @@ def check(facts: Facts) -> Iterator[Fault]:
     users: dict[str, dict[str, bool]] = defaultdict(dict)
     for app in facts.service("vmm"):
         for disk in disks(app):
-            users[disk.image][app.name] = users[disk.image].get(app.name, False) or not disk.readonly
+            users[disk.image][app.name] = users[disk.image].get(app.name, False) or disk.shared_writable
     for image, guests in sorted(users.items()):
         if len(guests) > 1 and any(guests.values()):
             writer = min(name for name, writes in guests.items() if writes)
