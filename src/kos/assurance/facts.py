@@ -18,15 +18,23 @@ from kos.assurance.rule import Profile
 from kos.assurance.running import RunningFacts
 from kos.assurance.secrets import argument_texts, texts
 from kos.assurance.waivers import Waiver
-from kos.manifest import AccessControl, App, BuiltVmImage, Manifest, Port, ServiceImage, VmImage
+from kos.manifest import AccessControl, App, Manifest, Port
+from kos.manifest.images import IMAGE
+from kos.manifest.names import SERVICE_ENTRY
 
 Grant = tuple[App, AccessControl]
 _SERVICES = "kos.services."
+# Images whose code is the runtime's: never a user's Python image, whatever it calls its entry.
+_OF_THE_RUNTIME = tuple(
+    record.make
+    for record in IMAGE.records
+    if isinstance(record.make, type) and record.members["entry"].field is SERVICE_ENTRY
+)
 
 
 def service_of(app: App) -> str | None:
     """Which core service an app is, such as `tunnel`; None for a user's own."""
-    if isinstance(app.image, ServiceImage | VmImage | BuiltVmImage):
+    if isinstance(app.image, _OF_THE_RUNTIME):
         return app.image.entry.removeprefix(_SERVICES).split(".")[0].split(":")[0]
     return None
 
