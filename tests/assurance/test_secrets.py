@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from kos.assurance.secrets import argument_texts, is_default, named_secret, shape_of
@@ -65,8 +63,7 @@ def test_arguments_know_their_names():
     assert {("api_key", "x"), ("password", "y"), ("v", "z")} <= found
 
 
-def test_no_pattern_takes_long():
-    start = time.process_time()
-    for text in ("a://" + "a" * 20000, "eyJ" * 7000, "-----BEGIN " * 2000, "://" * 7000, "xox" + "-" * 16000):
-        shape_of(text)
-    assert time.process_time() - start < 5
+@pytest.mark.parametrize("piece", ["a://" + "a" * 99, "eyJ", "-----BEGIN ", "://", "xox--", "a:b@"])
+def test_no_pattern_is_searched_again_and_again(piece: str):
+    # A megabyte, as much as is looked at of a file: the test's own limit ends a search that backtracks.
+    shape_of(piece * ((1 << 20) // len(piece)))

