@@ -29,8 +29,8 @@ BOARDS = {
         first_partition=4 * MIB,
         i2c={"i2c0": "/dev/i2c-0", "i2c1": "/dev/i2c-1", "i2c2": "/dev/i2c-2"},
         sources=(
-            "AM335x Technical Reference Manual (SPRUH73Q), 26.1.8.5, MMC/SD boot: in raw mode the ROM looks for "
-            "the image at 0x0, 0x20000, 0x40000 and 0x60000",
+            "AM335x Technical Reference Manual (SPRUH73Q), 26.1.8.5, MMC/SD boot: in raw mode the ROM looks "
+            "for the image at 0x0, 0x20000, 0x40000 and 0x60000",
             "U-Boot 2025.01, doc/board/ti/am335x_evm.rst, configs/am335x_evm_defconfig: "
             "CONFIG_SYS_MMCSD_RAW_MODE_U_BOOT_SECTOR 0x300 by default of SPL for OMAP",
             "U-Boot 2025.01, include/configs/ti_armv7_common.h: loadaddr 0x82000000, fdtaddr 0x88000000, "

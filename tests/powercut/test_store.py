@@ -1,0 +1,182 @@
+"""The power goes after every step of an upgrade, with what was not flushed lost at random: the old or the new
+generation runs, whole, never neither; the apps' data is kept; and the upgrade can be done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import shutil
+import tarfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kos.build import tree
+from kos.device.store import bootrecord, generations
+from kos.device.store.filesystem import FileSystem
+from kos.device.store.generations import GOOD, Generation, Part
+from kos.device.store.store import Store
+from kos.device.upgrade.check import Facts
+from kos.device.upgrade.installer import Installer, app_images
+from kos.device.upgrade.slots import Slots
+from kos.manifest import App, BuiltPythonImage, Context, codec
+from kos.manifest.model import Manifest, SystemPart
+
+from .recorder import Recorder
+
+pytestmark = pytest.mark.group("powercut")
+
+SEEDS = 3  # ways in which what was not flushed is lost, at each step
+PART_SIZE = 96 << 10
+SLOT_SIZE = 256 << 10
+OPTIONS = {"persistent_boot": True, "disable_signing": True}
+
+
+def image(text: str) -> bytes:
+    """An app image."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        folder = tarfile.TarInfo("site")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(folder)
+        for name in ("a.py", "b.py"):
+            data = f"{name} {text}\n".encode() * 500
+            info = tarfile.TarInfo(f"site/{name}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def system(release: str, blobs: list[bytes], parts: dict[str, bytes]) -> tuple[Manifest, bytes]:
+    """A manifest of apps with these images and parts, and its bytes."""
+    ctx = Context("test", release=release).put_msg_server("msg0").set_kos_options(**OPTIONS)
+    for number, blob in enumerate(blobs):
+        built = BuiltPythonImage(hashlib.sha256(blob).hexdigest(), len(blob), "main:main")
+        ctx = ctx.put_app(App(f"app{number}", built))
+    named = {name: SystemPart(hashlib.sha256(data).hexdigest(), len(data)) for name, data in parts.items()}
+    manifest = replace(ctx.manifest(), parts=named)
+    return manifest, codec.dump(manifest)
+
+
+class World:
+    """A device's storage in a folder: store, apps' data, two slots."""
+
+    def __init__(self, top: Path, files: FileSystem, slot: str) -> None:
+        self.store = Store(top / "store", files)
+        self.top = top
+        names = ["bootfs-a", "bootfs-b", "root-a", "root-b", "env"]
+        self.slots = Slots(slot, {name: top / "dev" / name for name in names}, files)
+
+    def boot(self) -> Generation:
+        """What boot loader and process 1 do; the generation that runs."""
+        slot, record = self.slots.record().take()
+        self.slots.write_record(record)
+        self.slots.running = slot
+        self.store.recover()
+        choice = generations.choose(self.store.generations(), self.store.current(), slot, 3)
+        assert not choice.reboot_to
+        for changed in choice.changed.values():
+            self.store.put_generation(changed)
+        return self.store.generations()[choice.run]
+
+    def upgrade(self, document: bytes, blobs: dict[str, bytes], running: Manifest) -> Generation:
+        facts = Facts(running, None, 1 << 30, self.slots.room())
+        installer = Installer(self.store, self.slots, lambda: facts)
+        for sha256 in installer.offer(document, {}):
+            data = blobs[sha256]
+            installer.take(sha256, [data[at : at + 16384] for at in range(0, len(data), 16384)])
+        return installer.commit().generation
+
+    def confirm(self, number: int) -> None:
+        """What the engine does when the generation is healthy."""
+        self.store.put_generation(replace(self.store.generations()[number], state=GOOD, attempts=0))
+        if self.slots.record().good != self.slots.running or self.slots.record().trial:
+            self.slots.write_record(self.slots.record().confirm(self.slots.running))
+        if self.store.current() != number:
+            self.store.move_current(number)
+
+
+def factory(top: Path, document: bytes, blobs: list[bytes], parts: dict[str, bytes]) -> None:
+    """A device as it leaves the workshop, on generation 1."""
+    (top / "dev").mkdir(parents=True)
+    for name in ("bootfs", "root"):
+        (top / "dev" / f"{name}-a").write_bytes(parts[name].ljust(SLOT_SIZE, b"\0"))
+        (top / "dev" / f"{name}-b").write_bytes(bytes(SLOT_SIZE))
+    (top / "dev/env").write_bytes(bootrecord.partition_image())
+    (top / "apps/app0").mkdir(parents=True)
+    (top / "apps/app0/data").write_bytes(b"kept")
+    store = Store(top / "store")
+    store.recover()
+    for blob in blobs:
+        store.add_blob(hashlib.sha256(blob).hexdigest(), len(blob), [blob])
+    manifest = codec.load(document)
+    store.unpack_images(app_images(manifest))
+    facts = {name: Part(hashlib.sha256(data).hexdigest(), len(data)) for name, data in parts.items()}
+    store.put_generation(Generation(1, store.add_manifest(document, {}), manifest.release, "a", facts, GOOD))
+    store.move_current(1)
+
+
+def check_whole(world: World, generation: Generation, contents: dict[str, bytes]) -> None:
+    """That everything that the generation needs is there, byte for byte."""
+    manifest = codec.load(world.store.manifest(generation))
+    for sha256 in app_images(manifest):
+        wanted = world.top / "wanted"
+        shutil.rmtree(wanted, ignore_errors=True)
+        wanted.mkdir()
+        blob = world.top / "blob"
+        blob.write_bytes(contents[sha256])
+        tree.unpack(blob, wanted)
+        assert tree.digest(wanted) == tree.digest(world.store.image(sha256))
+    for name, part in generation.parts.items():
+        assert world.slots.digest(name, generation.slot, part.size) == part.sha256
+    assert (world.top / "apps/app0/data").read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("what", ["apps", "system"])
+def test_every_cut_leaves_the_old_or_the_new_generation(what, tmp_path, capsys):
+    blobs = [image("same"), image("old"), image("new")]
+    old_parts = {name: (name.encode() * PART_SIZE)[:PART_SIZE] for name in ("bootfs", "root")}
+    new_parts = (
+        {name: (b"new " + data)[:PART_SIZE] for name, data in old_parts.items()} if what == "system" else {}
+    )
+    old, old_document = system("1.0.0", blobs[:2], {})
+    _, new_document = system("1.1.0", [blobs[0], blobs[2]], new_parts)
+    contents = {hashlib.sha256(data).hexdigest(): data for data in [*blobs, *new_parts.values()]}
+    top = tmp_path / "device"
+    factory(top, old_document, blobs[:2], old_parts)
+
+    recorder = Recorder(top)
+    world = World(top, recorder, "a")
+    number = world.upgrade(new_document, contents, old).number
+    if what == "system":
+        assert world.boot().number == number
+    world.confirm(number)
+    points = len(recorder.steps) + 1
+
+    outcomes: Counter[tuple[str, str]] = Counter()
+    for after in range(points):
+        kind = recorder.steps[after].kind if after < len(recorder.steps) else "end"
+        for seed in range(SEEDS):
+            left = tmp_path / "left"
+            shutil.rmtree(left, ignore_errors=True)
+            recorder.cut(after, random.Random(f"{after}/{seed}")).write_out(left)
+            found = World(left, FileSystem(), "a")
+            generation = found.boot()
+            assert generation.release in ("1.0.0", "1.1.0"), f"after step {after}"
+            check_whole(found, generation, contents)
+            outcomes[kind, generation.release] += 1
+            if generation.release == "1.0.0" and seed == 0:
+                again = found.upgrade(new_document, contents, old)
+                generation = found.boot()
+                assert generation.number == again.number
+                check_whole(found, generation, contents)
+    with capsys.disabled():
+        print(f"\n{what}: {points} points × {SEEDS}; step at which the power went: old / new generation runs")
+        for kind in sorted({kind for kind, _ in outcomes}):
+            print(f"  {kind:<8} {outcomes[kind, '1.0.0']:>5} / {outcomes[kind, '1.1.0']}")
+    assert outcomes["end", "1.1.0"] == SEEDS
+    assert {release for _, release in outcomes} == {"1.0.0", "1.1.0"}
