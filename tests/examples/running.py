@@ -21,11 +21,11 @@ DEADLINE = 120.0  # seconds; the first build of a C app on a machine makes the c
 class Run:
     """A system that runs, and what its console said so far."""
 
-    def __init__(self, project: Path, environ: dict[str, str]) -> None:
+    def __init__(self, project: Path, environ: dict[str, str], *options: str) -> None:
         # Not below pytest's folder: the path of a socket has at most 108 bytes.
         self._runtime = Path(tempfile.mkdtemp(prefix="kos"))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "kos.tool", "run", str(project)],
+            [sys.executable, "-m", "kos.tool", "run", *options, str(project)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -16,6 +16,11 @@ from kos.manifest.fields import brief
 from kos.manifest.frozen import FrozenDict, freeze
 
 PREFIX = "KOS_CONFIG_"
+# The reference's own names for two settings.
+ALIASES = {
+    "TUNNEL_PEER_ENDPOINT": f"{PREFIX}TUNNEL__PEER_ENDPOINT",
+    "TUNNEL_PEER_KEY": f"{PREFIX}TUNNEL__PEER_PUBLIC_KEY",
+}
 _MISSING: Any = object()
 T = TypeVar("T")
 
@@ -47,6 +52,7 @@ class Config:
             raise ManifestError(f"not TOML: {error}", where=where) from None
         config = cls(values, where)
         for variable, value in sorted((environment or {}).items()):
+            variable = ALIASES.get(variable, variable)
             if variable.startswith(PREFIX):
                 config._override(variable, value)
         return config

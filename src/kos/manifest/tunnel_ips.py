@@ -29,8 +29,6 @@ MTU_MIN, MTU_MAX, MTU_DEFAULT = 576, 9000, 1420
 KEEP_ALIVE_MAX = 65535  # seconds; 0 turns it off
 KEEP_ALIVE_DEFAULT = 25
 PROTOCOLS = ("any", "icmp", "tcp", "udp")
-ENVIRON_ENDPOINT = "TUNNEL_PEER_ENDPOINT"
-ENVIRON_KEY = "TUNNEL_PEER_KEY"
 
 
 @dataclass(frozen=True)
@@ -214,8 +212,8 @@ def _network(text: Any, where: str) -> IPv4Network:
         raise ManifestError(f"{where}: expected an IPv4 network, found {text!r}") from None
 
 
-def parse_settings(value: Any, environ: Mapping[str, str] | None = None) -> TunnelSettings:
-    """`tunnel_settings`; what it leaves out is taken from the environment of the build.
+def parse_settings(value: Any) -> TunnelSettings:
+    """`tunnel_settings`; what it leaves out has its default, or comes with provisioning.
 
     Raises:
         ManifestError: an unknown or impossible setting.
@@ -223,13 +221,12 @@ def parse_settings(value: Any, environ: Mapping[str, str] | None = None) -> Tunn
     where = "tunnel_settings"
     table = _table(value, where)
     _only(table, ("peer_endpoint", "peer_public_key", "keep_alive", "mtu", "allowed_ips", "dns"), where)
-    environ = environ or {}
     allowed = table.get("allowed_ips", ["0.0.0.0/0"])
     if not isinstance(allowed, list | tuple) or not 0 < len(allowed) <= ALLOW_MAX:
         raise ManifestError(f"{where}.allowed_ips: expected a list of 1 to {ALLOW_MAX} networks")
     return TunnelSettings(
-        _endpoint(table.get("peer_endpoint", environ.get(ENVIRON_ENDPOINT, "")), f"{where}.peer_endpoint"),
-        _key(table.get("peer_public_key", environ.get(ENVIRON_KEY, "")), f"{where}.peer_public_key"),
+        _endpoint(table.get("peer_endpoint", ""), f"{where}.peer_endpoint"),
+        _key(table.get("peer_public_key", ""), f"{where}.peer_public_key"),
         _whole(table, "keep_alive", 0, KEEP_ALIVE_MAX, KEEP_ALIVE_DEFAULT, where),
         _whole(table, "mtu", MTU_MIN, MTU_MAX, MTU_DEFAULT, where),
         tuple(_network(text, f"{where}.allowed_ips") for text in allowed),

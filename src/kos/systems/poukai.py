@@ -157,12 +157,17 @@ class Poukai(System):
                 110,
                 self.internet,
                 resources=[Network()],
-                config=self._tunnel_config,
+                config=self._tunnel_config_of(ctx),
             )
         )
         for port in (self.log, self.keys, self.ethernet_port):
             ctx = ctx.connect_protocol(self.tunnel, port)
         return ctx
+
+    def _tunnel_config_of(self, ctx: Context) -> dict[str, Any]:
+        """The project's `[tunnel]` settings, below what the layer was made with."""
+        settings = {**ctx.config.section("tunnel"), **self._tunnel_config.get("tunnel_settings", {})}
+        return {**self._tunnel_config, **({"tunnel_settings": settings} if settings else {})}
 
     def _put_admin(self, ctx: Context) -> Context:
         ctx = ctx.put_app(
