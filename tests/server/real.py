@@ -84,7 +84,7 @@ def device(folder: Path, bus_port: int, release: str = "1.0") -> Iterator[Runnin
     install_built(build(folder, release).build(), directory)
     pairs.generate(directory / "keys", sorted(pairs.DEVICE_KEYS.items()))
     with RunningSystem(directory) as system:
-        command = [sys.executable, "-m", "kos.services.admin.main", "--run", str(directory)]
+        command = [sys.executable, "-m", "kos.services.admin.beside", "--run", str(directory)]
         command += ["--key", str(directory / "keys" / "server.key"), "--name", "pump 7"]
         command += ["--server", f"127.0.0.1:{bus_port}"]
         agent = subprocess.Popen(command, stdin=subprocess.DEVNULL)

@@ -5,11 +5,13 @@ Message servers are asked for what they know; one that does not answer in time i
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kos.device.units import FAILED, PAUSED, WAITING, AppUnit, Unit
+from kos.manifest import codec
 from kos.manifest.model import Manifest
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def system(supervisor: Supervisor, messages: dict[str, dict[str, Any]]) -> dict[
         "name": supervisor.manifest.name,
         "release": supervisor.manifest.release,
         "platform": supervisor.manifest.platform,
+        "manifest": hashlib.sha256(codec.dump(supervisor.manifest)).hexdigest(),
         "state": state(supervisor),
         "uptime": round(time.monotonic() - supervisor.started_at, 3),
         "limits": supervisor.place.mechanism.description,

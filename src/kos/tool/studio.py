@@ -53,7 +53,7 @@ def attached(directory: Path, name: str) -> Iterator[bool]:
     if not listens():
         yield False
         return
-    command = [sys.executable, "-m", "kos.services.admin.main", "--run", str(directory)]
+    command = [sys.executable, "-m", "kos.services.admin.beside", "--run", str(directory)]
     command += ["--key", str(directory / "keys" / "server.key"), "--name", name]
     agent = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

@@ -1,34 +1,32 @@
-"""Starts the admin app: on a device as the app `admin`, or beside a running system of this machine.
+"""The admin app: connects its device to a Studio or Fleet Server.
 
-    {"server": "fleet.example.org:4181", "name": "pump 7"}
+    {"server": "10.90.0.1:4181", "name": "pump 7"}
 
-is its configuration on a device; `server` may be several addresses with commas between. With `--run DIR --key
-FILE` it manages a system that runs in DIR on the platform `host`, with the developer's own rights.
+is its configuration; both are optional. `server` may be several addresses with commas between; without it the
+server is where the tunnel ends. The server key stays in the key store, the network is the tunnel's.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
+import json
+import os
 import secrets
 import socket
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+from kos.abi import nkey
 from kos.abi.errors import KosError
-from kos.abi.session import BUS_PORT
-from kos.device.control.address import short_address
-from kos.device.control.client import SOCKET_NAME
+from kos.abi.session import BUS_PORT, Desired, Update
 from kos.services.admin.agent import Agent
-from kos.services.admin.identity import Identity, from_file
+from kos.services.admin.identity import Identity, from_key_store
 from kos.services.admin.state import DeviceState
 from kos.services.admin.updates import Engine, Updates
 
 CONNECT_TIMEOUT = 10.0  # seconds
-START_TIMEOUT = 30.0  # seconds until a system that is being started takes orders
-DEFAULT_SERVER = f"127.0.0.1:{BUS_PORT}"
+TUNNEL_WAIT = 1.0  # seconds between two looks at a tunnel that is not up yet
+VERSION = "1.0"
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -49,7 +47,7 @@ def dial(host: str, port: int) -> socket.socket:
     return connection
 
 
-def run(
+def manage(
     identity: Identity,
     server: str,
     supervisor: socket.socket,
@@ -57,62 +55,57 @@ def run(
     engine: Engine,
     say: Callable[[str], None],
 ) -> None:
-    """Manage a device until its supervisor is gone."""
-    addresses = itertools.cycle([parse_address(one.strip()) for one in server.split(",")])
-    say(f"device {identity_text(identity)}, server {server}")
+    """Manage a device until its supervisor is gone, which raises KosError."""
     # The next of a cluster's nodes is tried each time that a connection ends.
+    addresses = itertools.cycle([parse_address(one.strip()) for one in server.split(",")])
+    key = identity.public_key
+    say(f"device {nkey.device_id(key)}, claim code {nkey.claim_code(key)}, server {server}")
     Agent(identity, lambda: dial(*next(addresses)), supervisor, state, Updates(engine), say).run()
 
 
-def identity_text(identity: Identity) -> str:
-    from kos.abi import nkey
+class NoEngine:
+    """No way to the upgrade engine: what the server wants is refused, with the way that there is."""
 
-    key = identity.public_key
-    return f"{nkey.device_id(key)} (claim code {nkey.claim_code(key)})"
+    def facts(self) -> tuple[str | None, int]:
+        return None, 0
+
+    def apply(self, desired: Desired, tell: Callable[[Update], None]) -> Update:
+        raise KosError("this device takes upgrades only from kos-tool device.upgrade")
 
 
-def connect_to_supervisor(directory: Path) -> socket.socket:
-    """The control socket of the system that runs, or is about to run, in `directory`."""
-    path = directory / SOCKET_NAME
-    deadline = time.monotonic() + START_TIMEOUT
+def main() -> None:
+    from kos import app
+    from kos.abi.services import PORT_KEY_STORE
+
+    config = app.config()
+    number = os.environ.get("KOS_SUPERVISOR")
+    if number is None:
+        raise KosError(
+            "the manifest does not give the admin app the supervisor", hint="resources=[Supervisor()]"
+        )
+    keys = app.connect(PORT_KEY_STORE)
+
+    def ask(label: int, data: bytes) -> tuple[int, int, bytes]:
+        reply = keys.call(label, payload=data, check=False)
+        return reply.label, reply.param, bytes(reply.payload)
+
+    identity = from_key_store(ask)
+    app.ready()
+    server = config.get("server") or f"{_gateway()}:{BUS_PORT}"
+    state = DeviceState(secrets.token_hex(6), "", str(config.get("name", "")), VERSION)
+    manage(identity, server, socket.socket(fileno=int(number)), state, NoEngine(), print)
+
+
+def _gateway() -> str:
+    """The far end of the tunnel, once there is one."""
+    from kos import app
+    from kos.abi.services import INTERNET_STATUS, PORT_INTERNET
+
+    tunnel = app.connect(PORT_INTERNET)
     while True:
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            with short_address(path) as address:
-                connection.connect(address)
-            return connection
-        except OSError as error:
-            connection.close()
-            if time.monotonic() > deadline:
-                raise KosError(f"no system runs there: {error.strerror}", where=str(path)) from error
-            time.sleep(0.05)
-
-
-def beside(arguments: list[str]) -> None:
-    """The command line for a system that runs on this machine."""
-    from kos.services.admin.host_engine import HostEngine
-
-    parser = argparse.ArgumentParser(prog="kos.services.admin", description="Manage a running system.")
-    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="where the system runs")
-    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the device's server key")
-    parser.add_argument("--server", default=DEFAULT_SERVER, metavar="HOST:PORT")
-    parser.add_argument("--name", default="", help="how the device is called at first")
-    chosen = parser.parse_args(arguments)
-    state = DeviceState(secrets.token_hex(6), "host", chosen.name, "1.0")
-    supervisor = connect_to_supervisor(chosen.run)
-    run(
-        from_file(chosen.key),
-        chosen.server,
-        supervisor,
-        state,
-        HostEngine(chosen.run, parse_address(chosen.server)[0]),
-        lambda text: print(f"admin: {text}", file=sys.stderr, flush=True),
-    )
-
-
-if __name__ == "__main__":
-    try:
-        beside(sys.argv[1:])
-    except KosError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        sys.exit(1)
+        reply = tunnel.call(INTERNET_STATUS, check=False)
+        if reply.label == app.Status.OK:
+            gateway = json.loads(bytes(reply.payload)).get("gateway")
+            if gateway:
+                return str(gateway)
+        time.sleep(TUNNEL_WAIT)

@@ -42,6 +42,8 @@ class DeviceState:
         before = self._visible()
         self.system = status.get("name", "")
         self.platform = status.get("platform") or self.platform
+        self.release = status.get("manifest") or self.release
+        self.generation = status.get("generation") or self.generation
         self.healthy = status.get("state") in HEALTHY_STATES
         apps = {}
         for name, app in list(status.get("apps", {}).items())[:APPS_MAX]:
