@@ -76,7 +76,7 @@ def raw_areas(board: Board, loader: dict[str, Path]) -> list[disk.Raw]:
     """
     places = sorted(board.raw)
     areas = []
-    for offset, end in zip(places, [*places[1:], board.first_partition], strict=True):
+    for offset, end in zip(places, [*places, board.first_partition][1:], strict=True):
         name = board.raw[offset]
         if name not in loader:
             raise KosError(
