@@ -24,7 +24,7 @@ from kos.device.launcher import cache_folder, host_launcher
 from kos.device.runtime import host_runtime
 from kos.device.seccomp.compiler import COMPILER_VERSION
 from kos.device.seccomp.policy import policy_for
-from kos.manifest import Context, codec
+from kos.manifest import Context, Manifest, codec
 from kos.tool.inspection import inspect
 from tests.device.systems import RunningSystem, app, install, needs_bubblewrap
 
@@ -56,11 +56,16 @@ def system(directory: Path) -> Path:
     return directory
 
 
+def manifest_of(running: RunningSystem) -> Manifest:
+    return codec.load((running.directory / "manifest.json").read_bytes())
+
+
+def document(running: RunningSystem) -> dict:
+    return json.loads(json.dumps(inspect(manifest_of(running), running.status(), running.directory)))
+
+
 def judge(running: RunningSystem) -> Report:
-    directory = running.directory
-    manifest = codec.load((directory / "manifest.json").read_bytes())
-    document = json.loads(json.dumps(inspect(manifest, running.status(), directory)))
-    return check(manifest, running=parse_status(document))
+    return check(manifest_of(running), running=parse_status(document(running)))
 
 
 def found(report: Report) -> dict[str, str]:
@@ -81,6 +86,7 @@ def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RunningS
 def test_a_system_as_it_was_built_is_clean(running: RunningSystem):
     report = judge(running)
     assert found(report) == {}
+    assert "msg0" in document(running)["msg_servers"]
     assert rule_by_id("no-filter") in report.rules
 
 
@@ -132,8 +138,8 @@ def test_an_extra_descriptor_is_found(tmp_path: Path):
             assert process.stdout and process.stdout.readline() == b"here\n"
             entry = {"state": "running", "pid": process.pid}
             manifest = Context("empty").manifest()
-            document = inspect(manifest, {"apps": {"stranger": entry}}, tmp_path)
-            report = check(manifest, running=parse_status(document))
+            seen = inspect(manifest, {"apps": {"stranger": entry}}, tmp_path)
+            report = check(manifest, running=parse_status(seen))
             messages = [f.message for f in report.findings if f.rule.id == "extra-descriptor"]
             assert any(message.endswith(f"host:{secret}") for message in messages)
             assert any(message.endswith("passed socket") for message in messages)

@@ -124,7 +124,13 @@ def _running(manifest: dict[str, Any]) -> dict[str, Any]:
             "files": {"/app/main": "c" * 64},
             "expected": {"filter": FILTER, "files": {"/app/main": "c" * 64}},
         }
-    return {"namespaces": host, "kernel_command_line": BOARD.kernel_command_line, "apps": apps}
+    server = {"uid": 9000, "capabilities": 0, "no_new_privs": True, "seccomp": "filter", "filter": FILTER}
+    return {
+        "msg_servers": {"msg0": server},
+        "namespaces": host,
+        "kernel_command_line": BOARD.kernel_command_line,
+        "apps": apps,
+    }
 
 
 @dataclass

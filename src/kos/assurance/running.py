@@ -9,7 +9,8 @@ process. It is an answer from a machine that may be compromised: everything has 
        "descriptors": [{"fd": 3, "kind": "control:msg0"}], "writable": ["/tmp"],
        "listening": ["tcp 0.0.0.0:22"],
        "limits": {"memory": 67108864, "processes": 16, "descriptors": 256},
-       "files": {"/app/site/station.py": "<sha256>"}, "expected": {"filter": "…", "files": {…}}}}}
+       "files": {"/app/site/station.py": "<sha256>"}, "expected": {"filter": "…", "files": {…}}}},
+     "msg_servers": {"msg0": {…}}}
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from kos.manifest import limits
 from kos.manifest.errors import ManifestError
 from kos.manifest.fields import Choice, Field, Flag, ListOf, MapOf, Member, Nullable, Record, Text, Whole
 from kos.manifest.frozen import EMPTY
-from kos.manifest.names import APP_NAME, SHA256
+from kos.manifest.names import APP_NAME, MSG_SERVER_NAME, SHA256
 
 ITEMS_MAX = 65536  # of any list or map of one app
 CALLS_MAX = 1024  # system calls
@@ -101,11 +102,17 @@ class RunningApp:
 
 @dataclass(frozen=True)
 class RunningFacts:
-    """A running system: its apps, the namespaces of the host, and how its kernel was started."""
+    """A running system: apps, message servers, the host's namespaces, and how its kernel was started."""
 
     apps: Mapping[str, RunningApp]
+    msg_servers: Mapping[str, RunningApp] = EMPTY
     namespaces: Mapping[str, int] = EMPTY
     kernel_command_line: str | None = None
+
+    @property
+    def sandboxes(self) -> list[tuple[str, RunningApp]]:
+        """Apps and message servers by name: whatever must be confined."""
+        return sorted({**self.msg_servers, **self.apps}.items())
 
 
 def parse_status(value: Any) -> RunningFacts:
@@ -163,6 +170,7 @@ _STATUS = Record(
     RunningFacts,
     {
         "apps": Member(MapOf(APP_NAME, _APP, limits.APPS_MAX)),
+        "msg_servers": _optional(MapOf(MSG_SERVER_NAME, _APP, limits.MSG_SERVERS_MAX), EMPTY),
         "namespaces": _optional(_INODES, EMPTY),
         "kernel_command_line": _optional(Nullable(Text(4096)), None),
     },

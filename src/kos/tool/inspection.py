@@ -22,8 +22,8 @@ from kos.build.cache import Cache
 from kos.device.cells import FIRST_PASSED, resource_types
 from kos.device.seccomp.compiler import compile_policy
 from kos.device.seccomp.policy import Policy, policy_for
-from kos.manifest import App, BuiltCImage, BuiltPythonImage, Manifest, Network, limits
-from kos.manifest.images import IMAGE
+from kos.manifest import App, Manifest, Network, limits
+from kos.manifest.images import IMAGE, BuiltImage
 from kos.tool.filters import filters_of
 
 PROC = Path("/proc")
@@ -52,34 +52,52 @@ def inspect(manifest: Manifest, status: Mapping[str, Any], directory: Path) -> d
     Raises:
         KosError: /proc does not let us look.
     """
-    apps = {}
-    for name, entry in status["apps"].items():
-        if entry["state"] == "running" and entry["pid"]:
-            try:
-                apps[name] = _app(manifest.apps.get(name), int(entry["pid"]), directory)
-            except (FileNotFoundError, ProcessLookupError):
-                if (PROC / str(entry["pid"])).exists():
-                    raise
-                continue  # it ended while we looked
-            except PermissionError as error:
-                raise KosError(
-                    f"cannot look into app {name}: {error.strerror}",
-                    where=str(error.filename),
-                    hint="run it as root, or as the user who started the system",
-                ) from None
+    servers = policy_for("msgserver")
     return {
         "namespaces": _namespaces(os.getpid()),
         "kernel_command_line": (PROC / "cmdline").read_text().strip(),
-        "apps": apps,
+        "apps": {
+            name: seen
+            for name, entry in status["apps"].items()
+            if (
+                seen := _look(
+                    name, entry, manifest.apps.get(name), _policy(manifest.apps.get(name)), directory
+                )
+            )
+        },
+        "msg_servers": {
+            name: {**seen, "descriptors": []}  # it holds every app's connection
+            for name, entry in status.get("msg_servers", {}).items()
+            if (seen := _look(name, entry, None, servers, directory))
+        },
     }
 
 
-def _app(app: App | None, first: int, directory: Path) -> dict[str, Any]:
+def _look(
+    name: str, entry: Mapping[str, Any], app: App | None, policy: Policy | None, directory: Path
+) -> dict[str, Any] | None:
+    """One sandbox; None where it does not run."""
+    if entry["state"] != "running" or not entry["pid"]:
+        return None
+    try:
+        return _sandbox(app, policy, int(entry["pid"]), directory)
+    except (FileNotFoundError, ProcessLookupError):
+        if (PROC / str(entry["pid"])).exists():
+            raise
+        return None  # it ended while we looked
+    except PermissionError as error:
+        raise KosError(
+            f"cannot look into {name}: {error.strerror}",
+            where=str(error.filename),
+            hint="run it as root, or as the user who started the system",
+        ) from None
+
+
+def _sandbox(app: App | None, policy: Policy | None, first: int, directory: Path) -> dict[str, Any]:
     processes = [first, *_descendants(first)]
     states = [_fields(pid) for pid in processes]
     # kos-launch, the first process of a sandbox, is ours; what it holds is not the app's.
     own = processes[1:] or processes
-    policy = _policy(app)
     expected = hashlib.sha256(compile_policy(policy, platform.machine())).hexdigest() if policy else None
     found = {digest for pid in own for digest in filters_of(pid)}
     as_built = expected is not None and expected in found
@@ -232,7 +250,7 @@ def _files(root: Path) -> dict[str, str]:
 
 def _image_files(app: App | None, directory: Path) -> dict[str, str]:
     """The same from the app's blob, after its digest was checked against the manifest's."""
-    if app is None or not isinstance(app.image, BuiltPythonImage | BuiltCImage):
+    if app is None or not isinstance(app.image, BuiltImage):
         return {}
     # A run from a project keeps its images unpacked; the blobs stay in the build's cache.
     places = [directory / "store" / "blobs" / "sha256", Cache().root / "blobs"]

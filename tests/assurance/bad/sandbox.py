@@ -49,6 +49,11 @@ def app_that_may_gain_privileges(w: World) -> None:
     w.running["apps"]["sensor"]["no_new_privs"] = False
 
 
+@fault("privileged-process")
+def message_server_that_runs_as_root(w: World) -> None:
+    w.running["msg_servers"]["msg0"]["uid"] = 0
+
+
 @near_miss("privileged-process")
 def app_with_a_low_uid(w: World) -> None:
     w.running["apps"]["sensor"]["uid"] = 1

@@ -31,7 +31,7 @@ DANGEROUS = frozenset({
     depth=Depth.RUNNING,
 )
 def check(facts: Facts) -> Iterator[Fault]:
-    for name, app in sorted(facts.running.apps.items()):
+    for name, app in facts.running.sandboxes:
         found = sorted(DANGEROUS.intersection(app.allowed or ()))
         if found:
             yield Fault(f"{name} may call {', '.join(found)}", name)

@@ -20,7 +20,7 @@ from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
     depth=Depth.RUNNING,
 )
 def check(facts: Facts) -> Iterator[Fault]:
-    for name, app in sorted(facts.running.apps.items()):
+    for name, app in facts.running.sandboxes:
         if app.seccomp != "filter":
             yield Fault(f"{name} runs without a system-call filter", name)
         elif app.default == "allow":

@@ -17,7 +17,7 @@ from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
     depth=Depth.RUNNING,
 )
 def check(facts: Facts) -> Iterator[Fault]:
-    for name, app in sorted(facts.running.apps.items()):
+    for name, app in facts.running.sandboxes:
         if app.uid == 0:
             yield Fault(f"{name} runs as root", name)
         if app.capabilities:

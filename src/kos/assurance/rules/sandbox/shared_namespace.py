@@ -24,7 +24,7 @@ _OWN = ("ipc", "mnt", "net", "pid", "uts")
 )
 def check(facts: Facts) -> Iterator[Fault]:
     host = facts.running.namespaces
-    for name, app in sorted(facts.running.apps.items()):
+    for name, app in facts.running.sandboxes:
         for kind in _OWN:
             if kind in host and app.namespaces.get(kind) == host[kind]:
                 yield Fault(f"{name} shares the host's {kind} namespace", name)
