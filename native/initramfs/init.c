@@ -4,16 +4,19 @@
  * It loads the modules that lie in /modules (in the order of their names), waits for the partition that
  * `kos.root=NAME` names, mounts it read-only and runs /usr/lib/kos/init there. When that cannot be done it leaves
  * the reason in the boot record's note (see kos.device.store.bootrecord) and reboots, so that the boot loader
- * counts the attempt and falls back. It must not decide which slot to boot, and must not write anything else.
+ * counts the attempt and falls back. With `kos.root=ram` the root, data and key file systems lie in /ram of the initramfs
+ * and become loop devices 0 to 2. It must not decide which slot to boot, and must not write anything else.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <linux/reboot.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
@@ -171,6 +174,26 @@ static void read_root_name(void)
 		fail("the kernel command line names no kos.root=");
 }
 
+/* Make a loop device of a file in RAM; it stays open as long as it is mounted. */
+static void loop_device(const char *device, const char *path, int flags)
+{
+	int file = open(path, flags | O_CLOEXEC);
+	int loop = open(device, flags | O_CLOEXEC);
+
+	if (file < 0 || loop < 0 || ioctl(loop, LOOP_SET_FD, file))
+		fail("cannot make %s of %s: %s", device, path, strerror(errno));
+	close(file);
+	close(loop);
+}
+
+static void use_ram(char *device, size_t size)
+{
+	loop_device("/dev/loop0", "/ram/root", O_RDONLY);
+	loop_device("/dev/loop1", "/ram/data", O_RDWR);
+	loop_device("/dev/loop2", "/ram/keys", O_RDWR);
+	snprintf(device, size, "/dev/loop0");
+}
+
 int main(void)
 {
 	static const char *const moved[] = { "/dev", "/proc", "/sys" };
@@ -182,7 +205,9 @@ int main(void)
 	must_mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC);
 	read_root_name();
 	load_modules();
-	if (!wait_for_partition(root_name, device, sizeof device))
+	if (!strcmp(root_name, "ram"))
+		use_ram(device, sizeof device);
+	else if (!wait_for_partition(root_name, device, sizeof device))
 		fail("no partition called %s within %d s", root_name, DEVICE_WAIT_MS / 1000);
 	if (mount(device, NEW_ROOT, "squashfs", MS_RDONLY | MS_NODEV, NULL))
 		fail("cannot mount the root %s: %s", device, strerror(errno));

@@ -31,3 +31,11 @@ IN_PROJECT = click.option(
     default=".",
     help="The system project.  [default: here]",
 )
+SERIAL = click.option(
+    "--serial",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Serial console of a board, such as /dev/ttyUSB0, to attach.",
+)
+FASTBOOT = click.option(
+    "--fastboot", metavar="DEVICE", help="Board to send to, such as tcp:192.0.2.7.  [default: the one on USB]"
+)

@@ -30,6 +30,8 @@ class RunRequest:
         name: of the run; None takes the system's.
         keys: directory with the device's keys; None makes new ones for this run.
         locked: a `kos.lock` may not change.
+        serial: the serial console of a board; None where there is none to attach.
+        fastboot: which device fastboot speaks to, such as `tcp:192.0.2.7`; None is the one on USB.
     """
 
     source: Path
@@ -37,6 +39,8 @@ class RunRequest:
     name: str | None = None
     keys: Path | None = None
     locked: bool = False
+    serial: Path | None = None
+    fastboot: str | None = None
 
     @property
     def is_archive(self) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from kos.abi.errors import KosError
@@ -74,9 +75,8 @@ def raw_areas(board: Board, loader: dict[str, Path]) -> list[disk.Raw]:
     Raises:
         KosError: a file for it is missing, or does not fit.
     """
-    places = sorted(board.raw)
     areas = []
-    for offset, end in zip(places, [*places, board.first_partition][1:], strict=True):
+    for offset, end in pairwise([*sorted(board.raw), board.first_partition]):
         name = board.raw[offset]
         if name not in loader:
             raise KosError(

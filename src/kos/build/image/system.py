@@ -106,17 +106,35 @@ def _make(board: Board, sdk: Sdk, arguments: str, target: Path, scratch: Path) -
     return kernel.release
 
 
-def initramfs(board: Board, kernel: modules.Kernel) -> bytes:
-    """Our init and the modules that reach the root."""
+def initramfs(board: Board, kernel: modules.Kernel, extra: list[cpio.Entry] | None = None) -> bytes:
+    """Our init and the modules that reach the root, and `extra`."""
     entries = [
         cpio.directory("dev"),
         cpio.character_device("dev/console", cpio.CONSOLE),
         cpio.directory("modules"),
     ]
-    for number, path in enumerate(kernel.closure(["squashfs", *board.boot_modules])):
+    wanted = ["squashfs", *(["loop"] if extra else board.boot_modules)]
+    for number, path in enumerate(kernel.closure(wanted)):
         entries.append(cpio.file(f"modules/{number:03d}-{modules.module_name(path)}.ko", modules.read(path)))
     entries.append(cpio.file("init", programs.program("initramfs/init.c", board.arch).read_bytes(), 0o755))
-    return cpio.archive(entries)
+    return cpio.archive([*entries, *(extra or [])])
+
+
+def ram_initramfs(board: Board, kernel: modules.Kernel, root: Path, data: Path, keys: Path) -> bytes:
+    """An initramfs that holds the whole device, for a start that writes nothing to storage. Packed with
+    LZ4.
+    """
+    extra = [cpio.directory("ram")]
+    extra += [
+        cpio.file(f"ram/{name}", path.read_bytes())
+        for name, path in (("root", root), ("data", data), ("keys", keys))
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        plain, packed = Path(folder, "plain"), Path(folder, "packed")
+        plain.write_bytes(initramfs(board, kernel, extra))
+        # The kernel takes LZ4 in its legacy frame only (Linux, lib/decompress_unlz4.c).
+        run("lz4", "-l", "-q", "-f", plain, packed)
+        return packed.read_bytes()
 
 
 def bootfs(board: Board, kernel: modules.Kernel, arguments: str, image: Path) -> None:

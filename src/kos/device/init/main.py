@@ -57,7 +57,7 @@ def run() -> None:
     slot = mounts.command_line().get("slot", "")
     store = Store(mounts.DATA / "store")
     store.recover()
-    slots = open_slots(slot)
+    slots = None if mounts.in_ram() else open_slots(slot)
     generation, manifest, document = pick(store, slots)
     seconds = manifest.options.watchdog
     watchdog.set_period(seconds)
@@ -75,29 +75,39 @@ def open_slots(slot: str) -> Slots:
     return Slots(slot, {name: mounts.partition(f"kos-{name}") for name in names}, FileSystem())
 
 
-def pick(store: Store, slots: Slots) -> tuple[Generation, Manifest, bytes]:
+def pick(store: Store, slots: Slots | None) -> tuple[Generation, Manifest, bytes]:
     """The generation to run, with its manifest; what became of others is recorded. Does not return when the
     other slot has to be started.
     """
-    note = slots.take_note()
+    note = slots.take_note() if slots else ""
     known = store.generations()
-    choice = generations.choose(known, store.current(), slots.running, _attempts(store, known), note)
+    choice = generations.choose(
+        known, store.current(), slots.running if slots else "", _attempts(store, known), note
+    )
     for number, changed in sorted(choice.changed.items()):
         store.put_generation(changed)
         if changed.reason:
             say(f"generation {number} failed: {changed.reason}")
-    record = slots.record()
-    if choice.reboot_to:
-        say(f"no generation of slot {slots.running} works, starting slot {choice.reboot_to}")
-        slots.write_record(record.confirm(choice.reboot_to))
-        end(_RB_AUTOBOOT)
-    if record.trial and record.trial != slots.running:
-        slots.write_record(record.give_up())
+    if slots:
+        settle_record(slots, choice.reboot_to)
     generation = store.generations().get(choice.run)
     if generation is None:
         raise KosError("the store holds no generation", hint="flash the device again: kos-tool bootstrap")
     document = store.manifest(generation)
     return generation, codec.load(document, where=f"generation {generation.number}"), document
+
+
+def settle_record(slots: Slots, reboot_to: str) -> None:
+    """Bring the boot record up to date with what was chosen; does not return when the other slot is to be
+    started.
+    """
+    record = slots.record()
+    if reboot_to:
+        say(f"no generation of slot {slots.running} works, starting slot {reboot_to}")
+        slots.write_record(record.confirm(reboot_to))
+        end(_RB_AUTOBOOT)
+    if record.trial and record.trial != slots.running:
+        slots.write_record(record.give_up())
 
 
 def _attempts(store: Store, known: dict[int, Generation]) -> int:

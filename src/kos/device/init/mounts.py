@@ -22,6 +22,8 @@ BASE = (
     ("cgroup2", "/sys/fs/cgroup", "cgroup2", _TMP | MS_NOEXEC, "nsdelegate"),
     ("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=0600,ptmxmode=0666"),
 )
+# The initramfs made these of its own files.
+_RAM = {"kos-data": Path("/dev/loop1"), "kos-keys": Path("/dev/loop2")}
 DATA, KEYS = Path("/data"), Path("/keys")
 
 
@@ -57,16 +59,26 @@ def partition(name: str) -> Path:
     raise KosError(f"the storage has no partition {name}")
 
 
+def in_ram() -> bool:
+    """Whether this system was started from RAM and its storage is there too: nothing outlives it."""
+    return command_line().get("root") == "ram"
+
+
+def storage(name: str) -> Path:
+    """The device of a partition, or what stands for it in RAM."""
+    return _RAM[name] if in_ram() else partition(name)
+
+
 def mount_storage() -> None:
     """The data and the key partition. A data partition that the kernel refuses is repaired first."""
-    data = str(partition("kos-data"))
+    data = str(storage("kos-data"))
     flags = MS_NOSUID | MS_NODEV | MS_NOATIME
     try:
         mount(data, str(DATA), "ext4", flags)
     except KosError:
         subprocess.run(["/usr/sbin/e2fsck", "-y", data], stdin=subprocess.DEVNULL, check=False)
         mount(data, str(DATA), "ext4", flags)
-    mount(str(partition("kos-keys")), str(KEYS), "ext4", flags | MS_NOEXEC)
+    mount(str(storage("kos-keys")), str(KEYS), "ext4", flags | MS_NOEXEC)
 
 
 def load_drivers() -> None:

@@ -56,7 +56,7 @@ def run_supervisor(manifest: bytes) -> None:
 
 def run_engine(
     store: Store,
-    slots: Slots,
+    slots: Slots | None,
     running: int,
     tell: Callable[[dict[str, Any]], None],
     restart: Callable[[], None],

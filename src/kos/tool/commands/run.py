@@ -17,13 +17,24 @@ SECTION = "Run"
 @options.LOCKED
 @options.NAME
 @options.KEYS
-def command(source: Path, platform: str, locked: bool, name: str | None, keys: Path | None) -> int:
+@options.SERIAL
+@options.FASTBOOT
+def command(
+    source: Path,
+    platform: str,
+    locked: bool,
+    name: str | None,
+    keys: Path | None,
+    serial: Path | None,
+    fastboot: str | None,
+) -> int:
     """Build and run a system, with its console on standard output, until Ctrl-C.
 
     SOURCE is a system project or a manifest.zip. On the platform `host` the apps run isolated on this
-    machine.
+    machine, on `qemu-arm-virt` in QEMU; to a board the image is sent by its U-Boot's fastboot and nothing is
+    written to its storage.
     """
     from kos.tool.request import RunRequest
     from kos.tool.runners import runner
 
-    return runner(platform).run(RunRequest(source, platform, name, keys, locked))
+    return runner(platform).run(RunRequest(source, platform, name, keys, locked, serial, fastboot))
