@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from kos.assurance.facts import Facts
 from kos.assurance.rule import Depth, Fault, Severity, etsi, iec, rule
-from kos.manifest import BuiltImage
+from kos.manifest.images import BuiltImage
 
 
 @rule(
