@@ -199,7 +199,9 @@ class TunnelRole:
 class Device:
     """The keeper of one system in the device's namespace, with its apps' namespaces."""
 
-    def __init__(self, wire: Wire, folder: Path, plan: NetworkPlan, *, user: bool) -> None:
+    def __init__(
+        self, wire: Wire, folder: Path, plan: NetworkPlan, *, user: bool, owned: bool = False
+    ) -> None:
         self.folder = folder
         self.wire = wire
         self.user = user
@@ -207,7 +209,7 @@ class Device:
         folder.mkdir(exist_ok=True)
         self.write_key(self.key)
         self.client = in_namespace(
-            wire.device, lambda: NetworkClient(plan, folder, owned=False, prefix=AS_USER if user else [])
+            wire.device, lambda: NetworkClient(plan, folder, owned=owned, prefix=AS_USER if user else [])
         )
         link = self.client.attach("tunnel")
         assert link is not None
