@@ -1,4 +1,4 @@
-"""The supervisor's control socket, without waiting: requests, answers in order, console and events between.
+"""The supervisor's control socket, without waiting: requests, their answers, console and events between.
 
 One connection carries all of it. What comes is the supervisor's word; only its size is checked.
 """
@@ -38,7 +38,7 @@ class SupervisorLink:
         self.connection = connection
         self._on_line = on_line
         self._on_event = on_event
-        self._waiting: deque[Answer] = deque()
+        self._waiting: deque[tuple[bytes, Answer]] = deque()  # the first one is under way
         self._input = bytearray()
         self._output = bytearray()
 
@@ -47,9 +47,17 @@ class SupervisorLink:
         return bool(self._output)
 
     def request(self, operation: str, answer: Answer, **members: Any) -> None:
-        """Ask; `answer` is called with {"ok": …} when it comes."""
-        self._waiting.append(answer)
-        self._output += json.dumps({"op": operation, **members}).encode() + b"\n"
+        """Ask; `answer` is called with {"ok": …} when it comes.
+
+        One request is under way at a time: the supervisor answers some at once and others, such as `status`,
+        when others have answered it, and its answers do not say what they answer.
+        """
+        self._waiting.append((json.dumps({"op": operation, **members}).encode() + b"\n", answer))
+        if len(self._waiting) == 1:
+            self._next()
+
+    def _next(self) -> None:
+        self._output += self._waiting[0][0]
         self.flush()
 
     def flush(self) -> None:
@@ -79,7 +87,10 @@ class SupervisorLink:
     def _take(self, value: dict[str, Any]) -> None:
         if "ok" in value:
             if self._waiting:
-                self._waiting.popleft()(value)
+                _, answer = self._waiting.popleft()
+                if self._waiting:
+                    self._next()
+                answer(value)
         elif "line" in value:
             self._on_line(value["line"])
         elif "event" in value:
