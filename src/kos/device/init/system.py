@@ -7,6 +7,7 @@ rest.
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,5 +80,7 @@ def start(work: Callable[[], None]) -> int:
         os.setsid()
         work()
         code = 0
+    except BaseException:
+        traceback.print_exc()  # nothing after this would tell
     finally:
         os._exit(code)
