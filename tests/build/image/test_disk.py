@@ -1,0 +1,101 @@
+"""Disk images by our own hand, looked at with tools that others wrote."""
+
+import json
+import subprocess
+
+import pytest
+
+from kos.abi.errors import KosError
+from kos.build.image import bootscript, cpio, disk, flash
+from kos.build.image.run import find
+from kos.manifest import PlatformSpec
+from kos.platforms import board
+
+MIB = 1 << 20
+SPECS = ["qemu-arm-virt", "qemu-arm-virt,arch=aarch32", "rpi4", "imx8mm-evk", "portenta-x8", "am335x"]
+
+
+@pytest.fixture(autouse=True)
+def tools():
+    try:
+        for program in ("sfdisk", "mke2fs", "mkfs.vfat", "mcopy", "mkimage", "dumpimage", "e2fsck"):
+            find(program)
+    except KosError as error:
+        pytest.skip(f"needs {error.hint}")
+
+
+def tool(*command):
+    return subprocess.run(
+        [find(command[0]), *map(str, command[1:])], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def make(folder):
+    """A small disk with one of everything."""
+    folder.mkdir()
+    (folder / "tree").mkdir()
+    (folder / "tree/file").write_text("hello")
+    (folder / "loader").write_bytes(b"L" * 1000)
+    disk.fat(folder / "fat.img", 2 * MIB, "KOS", {"a.txt": b"text", "sub/b.txt": b"more"})
+    disk.ext4(folder / "data.img", 8 * MIB, "kos-data", folder / "tree")
+    parts = [
+        disk.Partition("kos-boot", 2 * MIB, "fat", folder / "fat.img", bootable=True),
+        disk.Partition("kos-data", 8 * MIB, "linux", folder / "data.img"),
+    ]
+    layout = disk.Layout("test", parts, [disk.Raw(0x20000, folder / "loader")])
+    disk.write(layout, folder / "disk.img")
+    return layout, folder / "disk.img"
+
+
+def test_other_tools_find_what_we_wrote(tmp_path):
+    layout, image = make(tmp_path / "one")
+    table = json.loads(tool("sfdisk", "--json", image))["partitiontable"]
+    assert table["label"] == "gpt"
+    assert [part["name"] for part in table["partitions"]] == ["kos-boot", "kos-data"]
+    assert "a.txt" in tool("mdir", "-b", "-i", f"{image}@@{layout.offsets()['kos-boot']}", "::")
+    tool("e2fsck", "-fn", tmp_path / "one/data.img")
+    assert "hello" in tool("debugfs", "-R", "cat /file", tmp_path / "one/data.img")
+    assert image.read_bytes()[0x20000 : 0x20000 + 1000] == b"L" * 1000
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path):
+    first, second = make(tmp_path / "one")[1], make(tmp_path / "two")[1]
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_copy_is_read_back(tmp_path):
+    _, image = make(tmp_path / "one")
+    flash.write(image, tmp_path / "card.img")
+    assert (tmp_path / "card.img").read_bytes() == image.read_bytes()
+    with pytest.raises(KosError, match="not what was written"):
+        flash.verify(tmp_path / "card.img", "0" * 64, 100)
+
+
+def test_something_that_is_no_medium_is_refused(tmp_path):
+    with pytest.raises(KosError, match="file or a block device"):
+        flash.check_target(tmp_path, 1)
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_each_board_has_scripts_that_mkimage_takes(text, tmp_path):
+    facts = board(PlatformSpec.parse(text))
+    script = bootscript.compiled(bootscript.boot_script(facts.loader, 0x4800, {"a": 3, "b": 4}))
+    (tmp_path / "boot.scr").write_bytes(script)
+    assert "Script" in tool("dumpimage", "-l", tmp_path / "boot.scr")
+    slot = bootscript.slot_script(facts.loader, "console=x", facts.device_tree)
+    assert facts.loader.start in slot and "kos.root=kos-root-${kos_slot}" in slot
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_each_board_says_where_its_facts_are_from(text):
+    facts = board(PlatformSpec.parse(text))
+    assert facts.sources and all(len(source) > 20 for source in facts.sources)
+    assert all(offset < facts.first_partition for offset in facts.raw)
+
+
+def test_an_initramfs_is_read_by_cpio(tmp_path):
+    archive = cpio.archive(
+        [cpio.directory("dev"), cpio.character_device("dev/console", (5, 1)), cpio.file("a", b"x")]
+    )
+    done = subprocess.run(["cpio", "-t"], input=archive, capture_output=True, check=True)
+    assert done.stdout.split() == [b"dev", b"dev/console", b"a"]
