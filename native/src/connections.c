@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 
 #include "control.h"
@@ -18,6 +19,16 @@ static struct {
 } routes[ROUTES_MAX];
 static unsigned route_count;
 static pthread_mutex_t route_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool watch_completions(struct connection *connection)
+{
+    struct epoll_event completion = {.events = EPOLLIN | EPOLLET};
+    struct epoll_event hangup = {.events = EPOLLRDHUP};
+    connection->completion_epoll = epoll_create1(EPOLL_CLOEXEC);
+    return connection->completion_epoll >= 0 &&
+           epoll_ctl(connection->completion_epoll, EPOLL_CTL_ADD, connection->completion_fd, &completion) == 0 &&
+           epoll_ctl(connection->completion_epoll, EPOLL_CTL_ADD, connection->fd, &hangup) == 0;
+}
 
 static bool greet(struct connection *connection)
 {
@@ -41,7 +52,7 @@ static bool greet(struct connection *connection)
     answer.fds[2] = -1;
     control_close_fds(&answer);
     return read_word(&connection->page->magic) == KOS_ABI_APP_PAGE_MAGIC &&
-           read_word(&connection->page->version) == KOS_ABI_LAYOUT_VERSION;
+           read_word(&connection->page->version) == KOS_ABI_LAYOUT_VERSION && watch_completions(connection);
 }
 
 static void open_one(int fd)
@@ -50,6 +61,7 @@ static void open_one(int fd)
     connection->fd = fd;
     connection->event_fd = -1;
     connection->completion_fd = -1;
+    connection->completion_epoll = -1;
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     pthread_mutex_init(&connection->lock, NULL);
     pthread_mutex_init(&connection->request_lock, NULL);

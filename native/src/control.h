@@ -23,6 +23,7 @@ struct connection {
     int fd;
     int event_fd;
     int completion_fd;
+    int completion_epoll; /* tells of completion_fd by edges, of a hang-up as long as it lasts */
     const struct app_page *page;
     uint32_t event_seen;
     uint64_t caller_id;

@@ -1,8 +1,7 @@
 /* Ports: bind, query, request; and the calls that concern the message server itself. */
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/epoll.h>
 
 #include <kos/app.h>
 #include <kos/dir.h>
@@ -83,9 +82,8 @@ kos_status_t kos_dir_query(const char *port)
 /* Wait until the answer to our connection request is there. → OK, UNAVAILABLE when the message server is gone. */
 static kos_status_t await_completion(struct connection *connection)
 {
-    struct pollfd fds[2] = {{.fd = connection->completion_fd, .events = POLLIN},
-                            {.fd = connection->fd, .events = POLLRDHUP}};
-    while (poll(fds, 2, -1) < 0) {
+    struct epoll_event event;
+    while (epoll_wait(connection->completion_epoll, &event, 1, -1) < 0) {
         if (errno != EINTR) {
             return STATUS_INTERNAL_ERROR;
         }
@@ -93,12 +91,7 @@ static kos_status_t await_completion(struct connection *connection)
             return STATUS_NO_REPLY;
         }
     }
-    if (fds[1].revents != 0) {
-        return control_alive(connection) ? STATUS_OK : STATUS_UNAVAILABLE;
-    }
-    uint64_t count;
-    ssize_t got = read(connection->completion_fd, &count, sizeof count);
-    return got == sizeof count || errno == EAGAIN || errno == EINTR ? STATUS_OK : STATUS_INTERNAL_ERROR;
+    return control_alive(connection) ? STATUS_OK : STATUS_UNAVAILABLE;
 }
 
 /* Fetch the answer, waiting as long as there is none. */

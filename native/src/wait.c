@@ -71,9 +71,9 @@ void wake_futex(shared_word *word)
 
 void wake_event(int fd)
 {
-    const uint64_t one = 1;
+    const uint64_t nothing = 0;
     ssize_t written;
     do {
-        written = write(fd, &one, sizeof one);
+        written = write(fd, &nothing, sizeof nothing);
     } while (written < 0 && errno == EINTR);
 }

@@ -42,7 +42,10 @@ bool wait_spin(struct spin *spin);
 bool wait_futex(const shared_word *word, uint32_t expected, unsigned milliseconds);
 void wake_futex(shared_word *word);
 
-/* Wake whoever waits on an eventfd. Never waits itself: a full counter has woken its reader already. */
+/*
+ * Wake who waits for edges of an eventfd that counts at least 1, as the message server makes them. It adds nothing to
+ * the count: the flags of the descriptor are shared with a peer, who could make any other write wait for ever.
+ */
 void wake_event(int fd);
 
 /* Whether a signal interrupted a wait and the binding wants the thread back (kos/hooks.h). */

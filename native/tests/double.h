@@ -36,7 +36,7 @@ static inline struct mailbox *attach_mailbox(uint64_t id, uint64_t badge, uint32
     write_word(&mailbox->magic, KOS_ABI_MAILBOX_MAGIC);
     write_word(&mailbox->version, KOS_ABI_LAYOUT_VERSION);
     write_word(&mailbox->state, KOS_ABI_STATE_OPEN);
-    answer.fds[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    answer.fds[1] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
     close(holder_event);
     holder_event = dup(answer.fds[1]);
     owned_attach(&lost_connection, &answer, test_epoll);

@@ -1,5 +1,6 @@
 """A hostile app on its control connection: garbage, floods, descriptors. It harms itself and is named."""
 
+import fcntl
 import os
 import random
 import socket
@@ -12,6 +13,7 @@ from kos.abi.control import HEADER, PACKET_MAX, Op
 from kos.abi.status import Status
 from kos.device.msgserver.server import VIOLATIONS_MAX
 from tests.device.msgserver.wire import DEADLINE, Server
+from tests.security.test_messages_mailbox import fill
 
 pytestmark = pytest.mark.group("security")
 
@@ -106,6 +108,41 @@ def test_a_flood_takes_no_turn_from_another_app(server):
     status = server.status()
     assert status["hostile"]["refused"] > 10
     assert status["innocent"]["refused"] == 0
+
+
+@pytest.mark.parametrize("which", ["event_fd", "completion_fd"])
+def test_a_full_event_does_not_stop_the_message_server(server, which):
+    """The message server announces through descriptors that it shares with the app: no write may wait."""
+    innocent = server.app("innocent")
+    hostile = server.app("hostile", weather="server" if which == "event_fd" else "client")
+    other = server.app("other", weather="client" if which == "event_fd" else "server")
+    owner, client = (hostile, other) if which == "event_fd" else (other, hostile)
+    owner.ask(Op.BIND, 1, 99, 0, data=b"weather")
+    fill(getattr(hostile, which))
+    client.ask(Op.REQUEST, 5, data=b"weather\0")
+    if which == "completion_fd":
+        request = owner.next_event()
+        assert owner.ask(Op.REPLY, request.words[1], Status.OK).status == Status.OK
+    assert innocent.ask(Op.PING).status == Status.PONG
+
+
+def test_a_buffer_that_its_creator_sealed_disconnects_nobody(server):
+    """Its creator forbids the seal that makes it read-only for others: then it is nobody else's, and that is all."""
+    station = server.app("station", weather="server")
+    station.ask(Op.BIND, 1, 99, 0, data=b"weather")
+    hostile = server.app("hostile", weather="client")
+    request_id = hostile.request("weather", 5)
+    request = station.next_event()
+    station.ask(Op.TOKEN_CREATE, 1, message.FLAG_SEND_TOKEN, 3)
+    station.ask(Op.REPLY, request.words[1], Status.OK, 0, 3)
+    mailbox = hostile.request_result(request_id).words[4]
+    assert station.next_event().words[1] == mailbox
+    (memory,) = hostile.ask(Op.BUFFER_CREATE, 4096, 6).descriptors
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL)
+    os.close(memory)
+    ticket = hostile.ask(Op.TRANSFER, 6, mailbox).words[0]
+    assert station.ask(Op.ACCEPT, mailbox, ticket, 7).status == Status.INVALID_TOKEN
+    assert station.ask(Op.PING).status == Status.PONG
 
 
 def test_mailbox_ids_and_tickets_cannot_be_guessed(server):

@@ -6,6 +6,8 @@ handler must never see a message that the token does not allow.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import mmap
 import os
 import random
@@ -114,6 +116,14 @@ def innocent(server, calls):
     return process
 
 
+def fill(event_fd):
+    """Make the next write to an eventfd that adds to its count wait for ever, whoever makes it."""
+    with contextlib.suppress(BlockingIOError):
+        os.eventfd_read(event_fd)
+    fcntl.fcntl(event_fd, fcntl.F_SETFL, 0)  # the flags belong to all who share the descriptor
+    os.eventfd_write(event_fd, 2**64 - 2)
+
+
 def call(mailbox, seq, label=128, size=0, kind=message.REQUEST_CALL, ticket=0):
     """One well-formed call with a chosen header; returns the status, or None when no answer came."""
     for name, value in (("request_label", label), ("request_size", size), ("request_kind", kind)):
@@ -196,8 +206,6 @@ def test_a_token_given_up_stays_dead_although_its_memory_is_still_mapped(server)
 
 
 def test_an_owner_is_not_stopped_by_a_client_that_clears_flags_of_the_event(server):
-    import fcntl
-
     serve(server)
     _hostile, _id, mailbox = hostile_mailbox(server)
     fcntl.fcntl(mailbox.event_fd, fcntl.F_SETFL, 0)
@@ -206,6 +214,47 @@ def test_an_owner_is_not_stopped_by_a_client_that_clears_flags_of_the_event(serv
         os.eventfd_read(mailbox.event_fd)
     victim = innocent(server, 2000)
     assert line_of(victim) == "answered 2000"
+    mailbox.close()
+
+
+def test_a_full_event_does_not_stop_the_owner(server):
+    """A client makes its next request while one is served: the owner reminds itself of it, and must not wait."""
+    owner = serve(server)
+    _hostile, _id, mailbox = hostile_mailbox(server)
+    fill(mailbox.event_fd)
+    victim = innocent(server, 20_000)
+    seq = 0
+    while victim.poll() is None and select.select([victim.stdout], [], [], 0) == ([], [], []):
+        seq = (seq + 1) & 0xFFFFFFFF
+        mailbox.store("request_kind", message.REQUEST_CALL)
+        mailbox.store("request_seq", seq)
+    assert line_of(victim) == "answered 20000"
+    assert owner.poll() is None
+    mailbox.close()
+
+
+# Speaks through the queue, which never waits, to an app that it has reason to distrust.
+QUEUER = """
+from kos import app
+
+token = app.connect("echo")
+for _ in range(10):
+    token.queue_send(1, b"x")
+print("queued", flush=True)
+"""
+
+
+def test_a_full_event_does_not_stop_a_client(server):
+    hostile = server.app("hostile", echo="server")
+    hostile.ask(Op.BIND, 0, 99, 0, data=b"echo")
+    client = server.spawn("client", QUEUER, echo="client")
+    request = hostile.next_event()
+    hostile.ask(Op.TOKEN_CREATE, 1, message.FLAG_SEND_PAYLOAD, 3)
+    hostile.ask(Op.REPLY, request.words[1], Status.OK, 0, 3)
+    mailbox = RawMailbox(*hostile.next_event().descriptors)
+    fill(mailbox.event_fd)
+    mailbox.store("owner_sleeping", 1)
+    assert line_of(client) == "queued"
     mailbox.close()
 
 

@@ -20,6 +20,10 @@ DATA_MAX = PORT_NAME_MAX + 1 + PAYLOAD_MAX_SIZE
 PACKET_MAX = HEADER.size + DATA_MAX
 
 
+# An "event" among those descriptors is an eventfd that counts 1 from the beginning. Who wakes writes 0, which never
+# waits whatever the other end did to it; who waits does so for edges (EPOLLET) and reads nothing.
+
+
 class Op(IntEnum):
     """Operations. `a0`… are the request's words, `r0`… the reply's; "fds" what the reply carries."""
 
@@ -30,7 +34,7 @@ class Op(IntEnum):
     UNBIND = 5  # data: port → OK
     QUERY = 6  # data: port → OK when served, UNAVAILABLE when not, NOT_FOUND when not granted
     # Ask for a connection; one may be under way at a time. a0 slot for the token, a1 reply flags, a2 param;
-    # data: port NUL payload → OK, r0 request id; the answer is there once the completion descriptor is readable
+    # data: port NUL payload → OK, r0 request id; the answer is there once the completion event was signalled
     REQUEST = 7
     # → NO_REPLY while pending; else OK, r0 label, r1 param, then as ACCEPT's r0 to r3: r2 kind, r3 flags,
     # r4 mailbox id, r5 size; data: payload; fds

@@ -25,9 +25,18 @@ class Reply(NamedTuple):
     descriptors: list[int]
 
 
-def wait_readable(descriptor: int) -> None:
-    ready, _, _ = select.select([descriptor], [], [], DEADLINE)
-    assert ready, f"nothing to read within {DEADLINE} s"
+class Edges:
+    """Waits until an event descriptor was signalled since the last time; such a one is never read."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._epoll = select.epoll()
+        self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
+
+    def wait(self) -> None:
+        assert self._epoll.poll(DEADLINE), f"no event within {DEADLINE} s"
+
+    def close(self) -> None:
+        self._epoll.close()
 
 
 class App:
@@ -39,6 +48,7 @@ class App:
         self.socket = server.register(name, app_id, access)
         self.socket.settimeout(DEADLINE)
         self.page_fd = self.event_fd = self.completion_fd = -1
+        self._edges: list[Edges] = []
 
     def ask(self, op: int, *words: int, data: bytes = b"") -> Reply:
         padded = words + (0,) * (6 - len(words))
@@ -57,12 +67,12 @@ class App:
         assert reply.status == Status.CREATED
         assert reply.words[0] == self.id
         self.page_fd, self.event_fd, self.completion_fd = reply.descriptors
+        self._edges = [Edges(self.event_fd), Edges(self.completion_fd)]
         return self
 
     def next_event(self) -> Reply:
         while (event := self.ask(Op.NEXT_EVENT)).status == Status.NO_REPLY:
-            wait_readable(self.event_fd)
-            os.eventfd_read(self.event_fd)
+            self._edges[0].wait()
         return event
 
     def request(self, port: str, slot: int, flags: int = 0, payload: bytes = b"") -> int:
@@ -71,12 +81,14 @@ class App:
         return reply.words[0]
 
     def request_result(self, request_id: int) -> Reply:
-        wait_readable(self.completion_fd)
-        os.eventfd_read(self.completion_fd)
-        return self.ask(Op.REQUEST_RESULT, request_id)
+        while (result := self.ask(Op.REQUEST_RESULT, request_id)).status == Status.NO_REPLY:
+            self._edges[1].wait()
+        return result
 
     def close(self) -> None:
         self.socket.close()
+        for edges in self._edges:
+            edges.close()
         for descriptor in (self.page_fd, self.event_fd, self.completion_fd):
             if descriptor >= 0:
                 os.close(descriptor)

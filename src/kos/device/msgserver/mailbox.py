@@ -47,6 +47,20 @@ def store_word(memory: mmap.mmap, field: tuple[int, int, str], value: int) -> No
     memory[offset : offset + size] = value.to_bytes(size, sys.byteorder)
 
 
+def wake_descriptor() -> int:
+    """A descriptor to share with apps: who waits for its edges is woken by `wake`."""
+    return os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+
+def wake(descriptor: int) -> None:
+    """Wake who waits, and never wait.
+
+    An app shares the descriptor's flags and its count: it can take the flag back that keeps a write from
+    waiting, and fill the count. A write that adds nothing always fits, and is an edge for epoll all the same.
+    """
+    os.eventfd_write(descriptor, 0)
+
+
 class SharedMailbox:
     """The memory of one mailbox and the descriptor that wakes its owner.
 
@@ -57,7 +71,7 @@ class SharedMailbox:
 
     def __init__(self) -> None:
         self.memory_fd = sealed_memory("kos-mailbox", message.MAILBOX_SIZE)
-        self.event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.event_fd = wake_descriptor()
         self._memory = map_memory(self.memory_fd, message.MAILBOX_SIZE)
         fields = message.MAILBOX_FIELDS
         store_word(self._memory, fields["magic"], message.MAILBOX_MAGIC)
@@ -102,15 +116,15 @@ class AppPage:
         seal_against_writing(self.memory_fd)
         store_word(self._memory, message.APP_PAGE_FIELDS["magic"], message.APP_PAGE_MAGIC)
         store_word(self._memory, message.APP_PAGE_FIELDS["version"], message.LAYOUT_VERSION)
-        self.event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.completion_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.event_fd = wake_descriptor()
+        self.completion_fd = wake_descriptor()
 
     def announce_event(self) -> None:
         atomic_add(self._memory, message.APP_PAGE_FIELDS["event_seq"][0], 1)
-        _signal(self.event_fd)
+        wake(self.event_fd)
 
     def announce_completion(self) -> None:
-        _signal(self.completion_fd)
+        wake(self.completion_fd)
 
     def release(self) -> None:
         for descriptor in (self.memory_fd, self.event_fd, self.completion_fd):
@@ -126,16 +140,12 @@ class SharedBuffer:
         self.memory_fd = sealed_memory("kos-buffer", size)
 
     def share(self) -> None:
-        """Another slot holds it: from the first time on, new mappings are read-only."""
+        """Another slot holds it: from the first time on, new mappings are read-only.
+
+        Raises:
+            PermissionError: its creator forbade that, with a seal of its own.
+        """
         seal_against_writing(self.memory_fd)
 
     def release(self) -> None:
         os.close(self.memory_fd)
-
-
-def _signal(descriptor: int) -> None:
-    """Wake whoever waits; an app that filled its own counter is awake or harms only itself."""
-    try:
-        os.eventfd_write(descriptor, 1)
-    except BlockingIOError:
-        return

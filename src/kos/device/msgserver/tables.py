@@ -257,7 +257,10 @@ class Tables:
         """Give a token that was taken out of a slot to its new holder; raises Refusal: then it is lost."""
         if isinstance(token, OwnToken):
             return self.grant(token.owner, app, slot, token.badge, token.flags)
-        token.shared.share()
+        try:
+            token.shared.share()
+        except PermissionError:
+            raise Refusal(Status.INVALID_TOKEN) from None
         app.slots[slot] = token
         return token
 
