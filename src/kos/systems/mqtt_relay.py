@@ -39,7 +39,7 @@ class MqttRelay:
     server: str
     apps: Sequence[str] = ()
     spool: int = 8 * _MIB
-    priority: int = 100
+    priority: int = 105  # above those who publish, below the tunnel
 
     def setup(self, ctx: Context) -> Context:
         ctx = ctx.put_port(self.port).put_app(

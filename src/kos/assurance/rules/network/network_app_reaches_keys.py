@@ -6,7 +6,8 @@ from kos.abi import services
 from kos.assurance.facts import Facts, service_of
 from kos.assurance.rule import Fault, Severity, etsi, iec, rule
 
-_MEDIATORS = ("tunnel", "admin")
+# Core services that sign as the device, and only what they made themselves.
+_MEDIATORS = ("tunnel", "admin", "mqtt_relay")
 
 
 @rule(

@@ -8,7 +8,7 @@ from kos.assurance.rule import Fault, Severity, etsi, iec, rule
 
 # Port → the core services that need it, and what holding it means.
 ALLOWED = {
-    services.PORT_KEY_STORE: (("tunnel", "admin", "selftest"), "use the device's private keys"),
+    services.PORT_KEY_STORE: (("tunnel", "admin", "selftest", "mqtt_relay"), "use the device's private keys"),
     services.PORT_ETHERNET: (("tunnel",), "send and receive on the network outside the tunnel"),
     services.PORT_TRACE_ADMIN: (("admin",), "read what other apps say to each other"),
 }
