@@ -8,7 +8,7 @@ import struct
 from ipaddress import IPv4Address, ip_interface, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kos.abi.errors import KosError
@@ -73,6 +73,7 @@ def test_a_change_for_the_kernel_is_what_the_kernel_would_answer():
     assert status.peers[0].keepalive == 25
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=200))
 def test_noise_for_netlink(data):
     try:
@@ -82,6 +83,7 @@ def test_noise_for_netlink(data):
         return
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(st.integers(1, 100), st.binary(max_size=50), max_size=10))
 def test_attributes_there_and_back(values):
     data = b"".join(netlink.attribute(kind, value) for kind, value in values.items())
@@ -153,6 +155,7 @@ def test_names_that_are_none(name):
         dns.encode_name(name)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=300), st.integers(0, 80))
 def test_noise_for_dns(noise, place):
     data = bytearray(dns.encode_answer(QUESTION, 0, (IPv4Address("192.0.2.1"),), 60))

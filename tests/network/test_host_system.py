@@ -134,3 +134,47 @@ def test_an_app_of_a_system_reaches_the_gateway(mode, tmp_path):
             system.wait_for("interfaces ['lo']")
             system.wait_for(lambda line: "settings Permission denied" in line or "settings Read-only" in line)
             assert system.stop() == 0
+
+
+APPLY_STATION = """
+import socket, time
+from kos import app
+
+def main():
+    app.ready()
+    with open("/proc/net/route") as file:
+        print("routes", len(file.readlines()) - 1, flush=True)
+    while True:
+        time.sleep(60)
+"""
+
+
+def test_an_address_that_is_granted_later(tmp_path):
+    """A system that is replaced while it runs has the new network, and its apps are started inside it."""
+    lab.require_tools()
+    with lab.closing_all() as things:
+        wire = Wire()
+        things.append(wire.close)
+        apps = {
+            "ethernet": service("ethernet", PORT_ETHERNET, resources=[{"type": "network"}]),
+            "log": service("log", PORT_LOG),
+            "tunnel": service(
+                "tunnel", PORT_INTERNET, [PORT_ETHERNET, PORT_LOG], resources=[{"type": "network"}]
+            ),
+            "station": app(APPLY_STATION, access={"msg0": {PORT_LOG: {"role": "client"}}}),
+        }
+        directory = tmp_path / "system"
+        directory.mkdir()
+        install(directory, apps, {"msg0": [PORT_ETHERNET, PORT_INTERNET, PORT_LOG, PORT_KEY_STORE]})
+        (directory / "keys").mkdir(mode=0o700)
+        with in_namespace(wire.device, lambda: RunningSystem(directory)) as system:
+            system.wait_for("station            | routes 0")
+            manifest = json.loads((directory / "manifest.json").read_text())
+            manifest["apps"]["station"]["access"]["msg0"][PORT_INTERNET] = {"role": "client"}
+            address = {"address": "10.90.1.2", "mask": "255.255.0.0", "gateway": "10.90.0.1"}
+            manifest["options"] = {"tunnel_ips": {"station": address}}
+            (directory / "manifest.next.json").write_text(json.dumps(manifest))
+            with system.client() as client:
+                client.request("apply")
+            system.wait_for("station            | routes 1")
+            assert system.stop() == 0

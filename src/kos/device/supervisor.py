@@ -30,6 +30,7 @@ from kos.device.control.server import ControlServer, Stream
 from kos.device.launcher import cache_folder, host_launcher
 from kos.device.limits import detect
 from kos.device.loop import Loop
+from kos.device.network.plan import plan_network
 from kos.device.network.system import SystemNetwork
 from kos.device.order import dependencies
 from kos.device.replace import Replacement, difference
@@ -237,6 +238,7 @@ class Supervisor:
         path = self.place.directory / "manifest.next.json"
         try:
             new = load_manifest(path)
+            plan_network(new)
         except KosError as error:
             stream.fail(error.message, error.hint)
             return
@@ -259,6 +261,8 @@ class Supervisor:
             self.apps = dict(sorted({**kept, **made}.items()))
             self.needs, self._broken = dependencies(new)
             path.replace(path.with_name("manifest.json"))
+            for name in self.network.apply(new) & kept.keys():
+                kept[name].restart()
             stream.answer({"stopped": sorted(change.stop), "started": sorted(change.start)})
             self._advance()
 

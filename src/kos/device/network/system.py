@@ -66,6 +66,23 @@ class SystemNetwork:
         self._handle = os.pidfd_open(self._client.process.pid)
         self._loop.watch(self._handle, self._ended)
 
+    def apply(self, manifest: Manifest) -> set[str]:
+        """Go over to another manifest; → the apps that must be started anew to have their network.
+
+        A network that changes is built anew as a whole: it takes a moment, and no rule of the old one is
+        left.
+        """
+        plan = plan_network(manifest)
+        if plan == self.plan:
+            return set()
+        affected = {
+            name for each in (self.plan, plan) if each for name in (*each.roles, *(a.name for a in each.apps))
+        }
+        self._drop()
+        self.plan = plan
+        self._start()
+        return affected
+
     def _lost(self, why: str) -> None:
         self._say(f"network: {why}")
         self._say("network: apps run without it")

@@ -57,12 +57,14 @@ class Interface:
         name = self._link["name"] if self._link else ""
         _, descriptors = self._keeper.ask_for_descriptors(wire.OP_OPEN, interface=name)
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-        self.name_socket = sockets[0]
+        self.name_socket, *others = sockets
         if self.owned and self._config.mode == "dhcp":
             assert self._link is not None
-            self._dhcp = sockets[1]
+            self._dhcp = others.pop()
             self._dhcp.setblocking(False)
             self._client = DhcpClient(bytes.fromhex(self._link["mac"].replace(":", "")), secrets.randbelow)
+        for unused in others:
+            unused.close()
         if self.owned:
             self._keeper.ask(wire.OP_CONFIGURE, interface=name, up=True, addresses=[], mtu=self._config.mtu)
         self._look()

@@ -1,0 +1,162 @@
+"""The logic of the service `vmm` without a QEMU: configuration, command line, disks, console, QMP."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from kos.abi.message import PAYLOAD_MAX_SIZE
+from kos.abi.services import VM_CONSOLE_READ, VM_CONSOLE_WRITE, VM_STATUS
+from kos.abi.status import Status
+from kos.services.vmm import config, disks
+from kos.services.vmm.command import Place, command
+from kos.services.vmm.console import KEEP, Console, Port
+from kos.services.vmm.qmp import LINE_MAX, Qmp
+
+SETTINGS = {
+    "memory": 64 << 20,
+    "disks": [
+        {"image": "a.img", "readonly": True, "size": 0},
+        {"image": "b.img", "readonly": False, "size": 8192},
+    ],
+}
+PLACE = Place("/qemu")
+
+
+def test_a_guest_has_the_devices_of_a_microvm_and_no_other() -> None:
+    text = command(config.parse("guest", {**SETTINGS, "net": True}), PLACE, 7, 8)
+    assert text[text.index("-smp") + 1] == "1"
+    assert text[text.index("-m") + 1] == f"size={64 << 20}B"
+    assert {"-nodefaults", "-no-user-config"} <= set(text)
+    assert (
+        text[text.index("-sandbox") + 1].startswith("on,")
+        and "spawn=deny" in text[text.index("-sandbox") + 1]
+    )
+    devices = [text[number + 1].split(",")[0] for number, word in enumerate(text) if word == "-device"]
+    assert devices == ["virtio-serial-device", "virtconsole", *["virtio-blk-device"] * 2, "virtio-net-device"]
+    drives = [text[number + 1] for number, word in enumerate(text) if word == "-blockdev"]
+    assert any("read-only=on" in drive and "/app/disks/a.img" in drive for drive in drives)
+    assert any("read-only=off" in drive and "/data/b.img" in drive for drive in drives)
+
+
+def test_a_guest_without_a_network_has_no_device_for_it() -> None:
+    assert "-netdev" not in command(config.parse("guest", SETTINGS), PLACE, 7, 8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"memory": (16 << 20) - 1}, "memory"),
+        ({"memory": True}, "memory"),
+        ({"disks": [{"image": f"{n}", "readonly": True} for n in range(6)]}, "6 are more than 5"),
+        ({"disks": [{"image": "../secret", "readonly": True}]}, "no name of an image"),
+        ({"disks": [{"image": "a,b", "readonly": True}]}, "no name of an image"),
+        ({"disks": [{"image": "a", "readonly": False}]}, "needs a size"),
+        ({"disks": [{"image": "a", "readonly": "no"}]}, "expected readonly"),
+        ({"cmdline": "x" * 2049}, "cmdline"),
+        ({"accel": "xen"}, "accel"),
+    ],
+)
+def test_wrong_settings_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config.parse("guest", {**SETTINGS, **changes})
+
+
+def test_writable_disks_are_made_once_and_kept(tmp_path: Path) -> None:
+    image, data = tmp_path / "app", tmp_path / "data"
+    (image / "disks").mkdir(parents=True)
+    data.mkdir()
+    (image / "disks/b.img").write_bytes(b"first")
+    place, guest = Place("/qemu", "", str(image), str(data)), config.parse("guest", SETTINGS)
+    assert disks.prepare(guest, place) == ["b.img"]
+    assert (data / "b.img").read_bytes() == b"first".ljust(8192, b"\0")
+    (data / "b.img").write_bytes(b"the guest's own")
+    assert disks.prepare(guest, place) == []
+    assert (data / "b.img").read_bytes() == b"the guest's own"
+
+
+def test_an_image_that_does_not_fit_its_disk_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "disks").mkdir()
+    (tmp_path / "disks/b.img").write_bytes(bytes(8193))
+    with pytest.raises(ValueError, match="more than the disk's 8192 bytes"):
+        disks.prepare(config.parse("guest", SETTINGS), Place("/qemu", "", str(tmp_path), str(tmp_path)))
+    assert not (tmp_path / "b.img").exists()
+
+
+def test_the_console_keeps_the_newest_output() -> None:
+    console = Console()
+    console.feed(b"hello")
+    assert console.read(0) == (5, b"hello")
+    assert console.read(5) == (5, b"")
+    console.feed(b"x" * KEEP)
+    position, piece = console.read(5)
+    assert (position, len(piece)) == (5 + PAYLOAD_MAX_SIZE, PAYLOAD_MAX_SIZE)
+    console.feed(b"y" * 10)
+    assert console.read(0)[0] == 15 + PAYLOAD_MAX_SIZE, "what is gone is left out"
+
+
+def test_positions_go_round_after_32_bits() -> None:
+    console = Console()
+    console._total = (1 << 32) - 2
+    console.feed(b"abcd")
+    assert console.read((1 << 32) - 2) == (2, b"abcd")
+    assert console.read(1) == (2, b"d")
+
+
+def test_ready_is_seen_across_pieces() -> None:
+    console = Console(b"login:")
+    console.feed(b"... log")
+    assert not console.ready
+    console.feed(b"in: ")
+    assert console.ready and Console().ready
+
+
+def test_the_port_answers() -> None:
+    typed: list[bytes] = []
+    takes = [True]
+
+    def type_in(data: bytes) -> bool:
+        typed.append(data)
+        return takes[0]
+
+    console = Console()
+    console.feed(b"up\n")
+    port = Port(console, type_in, lambda: b"{}")
+    assert port.answer("a", VM_CONSOLE_READ, 0, b"") == (Status.OK, 3, b"up\n")
+    assert port.answer("a", VM_CONSOLE_READ, 0, b"x").status is Status.BAD_REQUEST
+    assert port.answer("a", VM_CONSOLE_WRITE, 0, b"ls\n") == (Status.OK, 3, b"")
+    assert port.answer("a", VM_CONSOLE_WRITE, 0, b"").status is Status.BAD_REQUEST
+    takes[0] = False
+    assert port.answer("a", VM_CONSOLE_WRITE, 0, b"ls\n").status is Status.FULL
+    assert port.answer("a", VM_STATUS, 0, b"") == (Status.OK, 0, b"{}")
+    assert port.answer("a", 99, 0, b"").status is Status.NOT_IMPLEMENTED
+    assert typed == [b"ls\n", b"ls\n"]
+
+
+def test_qmp_greets_answers_and_tells() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        qmp = Qmp(ours)
+        assert qmp.feed(b'{"QMP": {"version": {}}}\r\n{"ret') == []
+        assert json.loads(theirs.recv(4096)) == {"execute": "qmp_capabilities", "id": 1}
+        assert qmp.feed(b'urn": {}, "id": 1}\n{"event": "SHUTDOWN", "data": {"guest": true}}\n') == [
+            ("SHUTDOWN", {"guest": True})
+        ]
+        assert qmp.greeted
+        qmp.feed(b'{"return": [1], "id": 2}\n')
+        assert qmp.call("query-blockstats", 1.0) == [1]
+        qmp.feed(b'{"error": {"desc": "no"}, "id": 3}\n')
+        with pytest.raises(ValueError, match="no"):
+            qmp.call("query-blockstats", 1.0)
+        with pytest.raises(TimeoutError):
+            qmp.call("query-blockstats", 0.0)
+
+
+@pytest.mark.parametrize("data", [b"x" * (LINE_MAX + 1), b"[1]\n", b"{\n"])
+def test_what_is_no_qmp_ends_it(data: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(ValueError):
+        Qmp(ours).feed(data)
