@@ -115,6 +115,7 @@ BAD = {
         lambda c: c.put_app(App("x", IMAGE, access={"msg9": {"a_protocol": AccessControl.client()}})),
         "no message server 'msg9'",
     ),
+    "a_class": (lambda c: c.put_app(App), "App is a class\nhint: put App(…)"),
     "not_an_app": (lambda c: c.put_app("one"), "put_app takes an App"),
     "options_for_an_app": (lambda c: c.put_app(App("x", IMAGE), memory=1), "an App takes no options"),
     "port_twice": (lambda c: c.put_port("a_protocol", "msg0"), "'a_protocol' is on msg0 already"),

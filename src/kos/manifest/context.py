@@ -81,6 +81,8 @@ class Context:
 
     def put_app(self, app: App | AppPackage, **options: Any) -> Context:
         """Add an app, or let a package add what it has. `options` go to the package's `setup`."""
+        if isinstance(app, type):
+            raise _refuse(f"put_app takes an object, {app.__name__} is a class", f"put {app.__name__}(…)")
         if not isinstance(app, App):
             setup = getattr(app, "setup", None)
             if setup is None:
