@@ -9,6 +9,7 @@ from kos.manifest import (
     App,
     BuiltCImage,
     BuiltPythonImage,
+    BuiltVmImage,
     CImage,
     Gpio,
     I2CBus,
@@ -24,6 +25,7 @@ from kos.manifest import (
     ServiceImage,
     Storage,
     TunnelIp,
+    VmImage,
 )
 from kos.manifest.model import SystemPart
 
@@ -37,6 +39,14 @@ images = st.one_of(
     st.just(ServiceImage("kos.services.rng.main:main")),
     st.builds(BuiltPythonImage, sha, sizes, st.just("pkg:main")),
     st.builds(BuiltCImage, sha, sizes, st.just("bin/x")),
+    st.builds(
+        VmImage,
+        st.just("kos.services.vmm.main:main"),
+        names,
+        st.none() | names,
+        st.lists(names, max_size=5, unique=True).map(tuple),
+    ),
+    st.builds(BuiltVmImage, sha, sizes, st.just("kos.services.vmm.main:main")),
 )
 resources = st.one_of(
     st.builds(I2CBus, names),

@@ -153,4 +153,7 @@
 #define KOS_INTERNET_STATUS 0x1u
 #define KOS_INTERNET_COUNTERS 0x2u
 #define KOS_MQTT_STATUS 0x1u
+#define KOS_VM_CONSOLE_READ 0x1u
+#define KOS_VM_CONSOLE_WRITE 0x2u
+#define KOS_VM_STATUS 0x3u
 #endif /* KOS_ABI_H */

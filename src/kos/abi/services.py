@@ -71,3 +71,10 @@ INTERNET_COUNTERS = 2  # reply: JSON of the caller's counters: reason -> [packet
 
 # --- mqtt: the relay of data out; an app publishes to 127.0.0.1:1883 in its own network -------------------
 MQTT_STATUS = 1  # reply: JSON of connected, reason, waiting, dropped, stored
+
+# --- vm: the console of a microVM, on a port of the manifest's choosing -----------------------------------
+# READ: param is the position wanted (0 at first); the reply's payload is output from there, or from the oldest
+# kept, none when there is nothing new; its param is the position to ask for next. Positions have 32 bits.
+VM_CONSOLE_READ = 1
+VM_CONSOLE_WRITE = 2  # payload is what is typed; the reply is FULL while the guest takes none
+VM_STATUS = 3  # reply: JSON of memory, cpu_seconds, resident, disks, net

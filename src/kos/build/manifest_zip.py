@@ -19,7 +19,7 @@ from typing import BinaryIO
 from kos.build import files
 from kos.build.errors import BuildError
 from kos.manifest import Manifest, codec, limits
-from kos.manifest.images import BuiltCImage, BuiltPythonImage, CImage, PythonImage
+from kos.manifest.images import BuiltImage, SourceImage
 
 ARCHIVE_BYTES_MAX = (1 << 32) - 1  # what a zip can hold without its 64-bit extension
 BLOBS_MAX = limits.APPS_MAX + 2  # and the device's own parts
@@ -79,10 +79,10 @@ def blobs_of(manifest: Manifest) -> dict[str, int]:
     """SHA-256 and size of everything that a built manifest names."""
     images = [app.image for app in manifest.apps.values()]
     for name, app in manifest.apps.items():
-        if isinstance(app.image, PythonImage | CImage):
+        if isinstance(app.image, SourceImage):
             raise BuildError(f"app {name!r} is not built", where=app.where)
     blobs = {
-        image.sha256: image.size for image in images if isinstance(image, BuiltPythonImage | BuiltCImage)
+        image.sha256: image.size for image in images if isinstance(image, BuiltImage)
     }
     return blobs | {part.sha256: part.size for part in manifest.parts.values()}
 

@@ -11,7 +11,17 @@ from kos.build.cache import Blob, Cache
 from kos.build.errors import BuildError
 from kos.build.python_app import PythonApp
 from kos.build.target import Target, target
-from kos.manifest import App, BuiltCImage, BuiltPythonImage, CImage, Manifest, PlatformSpec, PythonImage
+from kos.manifest import (
+    App,
+    BuiltCImage,
+    BuiltPythonImage,
+    BuiltVmImage,
+    CImage,
+    Manifest,
+    PlatformSpec,
+    PythonImage,
+    VmImage,
+)
 from kos.manifest.load import Project
 
 
@@ -84,6 +94,9 @@ class Builder:
             elif isinstance(app.image, CImage):
                 blob, new = self._c(app, app.image)
                 apps[name] = replace(app, image=BuiltCImage(blob.sha256, blob.size, _c_entry(app)))
+            elif isinstance(app.image, VmImage):
+                blob, new = self._vm(app, app.image)
+                apps[name] = replace(app, image=BuiltVmImage(blob.sha256, blob.size, app.image.entry))
             else:
                 apps[name] = app
                 continue
@@ -123,6 +136,18 @@ class Builder:
             sources.fill(place)
 
         return self._cache.image({"kind": "c", **sources.inputs()}, make)
+
+
+    def _vm(self, app: App, image: VmImage) -> tuple[Blob, bool]:
+        from kos.build.vm_image import Guest  # a system without guests needs no SDK
+
+        sources = Guest(self._project.root, image, PlatformSpec.parse(self._platform), app.where)
+
+        def make(place: Path) -> None:
+            self._say(f"building {app.name} (guest)")
+            sources.fill(place)
+
+        return self._cache.image({"kind": "vm", **sources.inputs()}, make)
 
 
 def _python_entry(image: PythonImage) -> str:

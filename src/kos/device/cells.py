@@ -18,7 +18,7 @@ from kos.device.limits import Mechanism, Wanted
 from kos.device.runtime import Bind, Runtime
 from kos.device.sandbox import UID_BASE, Cell, app_uid, python_command
 from kos.manifest import frozen
-from kos.manifest.images import BuiltCImage, BuiltPythonImage, ServiceImage
+from kos.manifest.images import BuiltCImage, BuiltImage, BuiltPythonImage, BuiltVmImage, ServiceImage
 from kos.manifest.model import App, Manifest
 from kos.manifest.resources import RESOURCE, Gpio, I2CBus, Keys, Kvm, Resource, Serial, Storage
 
@@ -26,6 +26,7 @@ FIRST_PASSED = 3  # the first descriptor after stdin, stdout and stderr
 SERVER_IDS = 0x1000  # message servers have ids too, below those of apps, for their uids
 SERVER_DESCRIPTORS = 65536
 DEVICE_GROUPS = UID_BASE + 0x1000000  # above the ids of all apps
+MONITOR = Path("/usr/lib/kos/qemu")  # the virtual machine monitor, on a device with hyp=on
 _COMMON_ENVIRON = {"HOME": "/tmp", "LANG": "C.UTF-8"}
 
 
@@ -89,7 +90,7 @@ def app_cell(
     caller_id = manifest.caller_id(app.name)
     image = app.image
     folder = None
-    if isinstance(image, BuiltPythonImage | BuiltCImage):
+    if isinstance(image, BuiltImage):
         folder = place.image(image.sha256)
         if not folder.is_dir():
             raise KosError(
@@ -101,7 +102,7 @@ def app_cell(
         case BuiltPythonImage():
             kind = "python"
             command = python_command(place.runtime, "kos.app.main", image.entry, *app.arguments)
-        case ServiceImage():
+        case ServiceImage() | BuiltVmImage():
             kind = "service"
             command = python_command(place.runtime, "kos.app.main", image.entry, *app.arguments)
         case _:
@@ -130,7 +131,7 @@ def app_cell(
         groups=tuple(sorted({_device_group(place, node) for node in devices} - {0})),
         resources=(*kinds, "internet") if joined else kinds,
         joined=joined,
-        readable=(Bind(resolv, "/etc/resolv.conf"),) if resolv else (),
+        readable=_readable(kinds, resolv),
         limits=place.mechanism.rlimits(wanted_limits(app)),
     )
 
@@ -153,6 +154,11 @@ def resource_types(resources: Sequence[Resource]) -> tuple[str, ...]:
     """The `type` of each resource as the manifest's JSON says it."""
     types = {record.make: record.tag[1] for record in RESOURCE.records if record.tag}
     return tuple(sorted({types[type(each)] for each in resources}))
+
+
+def _readable(kinds: tuple[str, ...], resolv: Path | None) -> tuple[Bind, ...]:
+    binds = (Bind(resolv, "/etc/resolv.conf"),) if resolv else ()
+    return (*binds, Bind(MONITOR, str(MONITOR))) if "kvm" in kinds and MONITOR.is_dir() else binds
 
 
 def _devices(resources: Sequence[Resource]) -> list[str]:

@@ -198,6 +198,8 @@ class Process:
             case b"filter":
                 self._filter = _received_descriptor(ancillary)
                 self._loop.watch(self._filter, self._on_notification)
+                if "kvm" in self.cell.resources:
+                    self._on_executed()  # its filter lets execve pass, so nothing will tell
             case b"exit":
                 status, rss = rest.split()
                 self._wait_status, self._max_rss = int(status), int(rss) << 10
@@ -234,14 +236,17 @@ class Process:
             return
         if not self._executed and notification.number == _EXECVE[notification.arch]:
             # kos-launch becomes the app by the one execve that an app's filter ever sees pass.
-            self._executed = True
-            self._look = self._loop.call_later(LOOK_SECONDS, self._look_at_limits)
             notify.let_continue(self._filter, notification)
-            self._listener.on_started()
+            self._on_executed()
         elif self._violation is None:
             name = call_name(notification.number, notification.arch)
             self._violation = f"{name} ({notification.number})"
             self.kill()
+
+    def _on_executed(self) -> None:
+        self._executed = True
+        self._look = self._loop.call_later(LOOK_SECONDS, self._look_at_limits)
+        self._listener.on_started()
 
     def _drop_filter(self) -> None:
         if self._filter is not None:

@@ -45,7 +45,7 @@ class Cell:
     groups: tuple[int, ...] = ()  # through which it may open them, where it has a uid of its own
     resources: tuple[str, ...] = ()
     joined: bool = False  # it is started inside a network of its own; else it gets an empty one
-    readable: tuple[Bind, ...] = ()  # single files, such as /etc/resolv.conf
+    readable: tuple[Bind, ...] = ()  # such as /etc/resolv.conf
     tmp_size: int = TMP_SIZE
     limits: dict[str, int] = field(default_factory=dict)  # rlimits by the names of kos-launch
 

@@ -7,7 +7,16 @@ run or judged.
 from kos.manifest.config import Config
 from kos.manifest.context import AppPackage, Context
 from kos.manifest.errors import ManifestError
-from kos.manifest.images import BuiltCImage, BuiltPythonImage, CImage, PythonImage, ServiceImage
+from kos.manifest.images import (
+    BuiltCImage,
+    BuiltImage,
+    BuiltPythonImage,
+    BuiltVmImage,
+    CImage,
+    PythonImage,
+    ServiceImage,
+    VmImage,
+)
 from kos.manifest.model import AccessControl, App, Manifest, MsgServer, Port, Restart
 from kos.manifest.options import Options, TunnelIp
 from kos.manifest.platform import PlatformSpec
@@ -31,7 +40,9 @@ __all__ = [
     "App",
     "AppPackage",
     "BuiltCImage",
+    "BuiltImage",
     "BuiltPythonImage",
+    "BuiltVmImage",
     "CImage",
     "Config",
     "Context",
@@ -57,4 +68,5 @@ __all__ = [
     "Supervisor",
     "System",
     "TunnelIp",
+    "VmImage",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kos.manifest import limits
-from kos.manifest.fields import Member, Nullable, OneOf, Record, Whole
+from kos.manifest.fields import ListOf, Member, Nullable, OneOf, Record, Whole
 from kos.manifest.names import PROGRAM, PROJECT_PATH, PYTHON_ENTRY, SERVICE_ENTRY, SHA256
 
 
@@ -42,6 +42,26 @@ class CImage:
 
 
 @dataclass(frozen=True)
+class VmImage:
+    """What a Linux guest boots and mounts.
+
+    Attributes:
+        entry: the service that runs the guest.
+        initrd: a file, or a directory that the build makes one of; relative to the project.
+        kernel: a file; None means the platform's own kernel.
+        disks: image files, in the image by their names.
+    """
+
+    entry: str
+    initrd: str
+    kernel: str | None = None
+    disks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        VM.check(self, "VmImage")
+
+
+@dataclass(frozen=True)
 class ServiceImage:
     """A core app that is part of the runtime, such as `kos.services.rng.main:main`."""
 
@@ -75,9 +95,21 @@ class BuiltCImage:
         BUILT_C.check(self, "BuiltCImage")
 
 
-Image = PythonImage | CImage | ServiceImage | BuiltPythonImage | BuiltCImage
-SourceImage = PythonImage | CImage
-BuiltImage = BuiltPythonImage | BuiltCImage
+@dataclass(frozen=True)
+class BuiltVmImage:
+    """A guest as built: a tar with `kernel`, `initrd` and `disks/`, and the service that runs it."""
+
+    sha256: str
+    size: int
+    entry: str
+
+    def __post_init__(self) -> None:
+        BUILT_VM.check(self, "BuiltVmImage")
+
+
+SourceImage = PythonImage | CImage | VmImage
+BuiltImage = BuiltPythonImage | BuiltCImage | BuiltVmImage
+Image = SourceImage | ServiceImage | BuiltImage
 
 _SIZE = Member(Whole(0, limits.IMAGE_BYTES_MAX))
 PYTHON = Record(
@@ -90,6 +122,16 @@ C = Record(
     {"path": Member(PROJECT_PATH), "entry": Member(Nullable(PROGRAM), None, omit=True)},
     tag=("kind", "c"),
 )
+VM = Record(
+    VmImage,
+    {
+        "entry": Member(SERVICE_ENTRY),
+        "initrd": Member(PROJECT_PATH),
+        "kernel": Member(Nullable(PROJECT_PATH), None, omit=True),
+        "disks": Member(ListOf(PROJECT_PATH, limits.VM_DISKS_MAX, unique=True), (), omit=True),
+    },
+    tag=("kind", "vm"),
+)
 SERVICE = Record(ServiceImage, {"entry": Member(SERVICE_ENTRY)}, tag=("kind", "service"))
 BUILT_PYTHON = Record(
     BuiltPythonImage,
@@ -99,4 +141,9 @@ BUILT_PYTHON = Record(
 BUILT_C = Record(
     BuiltCImage, {"sha256": Member(SHA256), "size": _SIZE, "entry": Member(PROGRAM)}, tag=("kind", "c")
 )
-IMAGE = OneOf("kind", [PYTHON, C, SERVICE, BUILT_PYTHON, BUILT_C])
+BUILT_VM = Record(
+    BuiltVmImage,
+    {"sha256": Member(SHA256), "size": _SIZE, "entry": Member(SERVICE_ENTRY)},
+    tag=("kind", "vm"),
+)
+IMAGE = OneOf("kind", [PYTHON, C, VM, SERVICE, BUILT_PYTHON, BUILT_C, BUILT_VM])

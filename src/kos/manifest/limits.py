@@ -42,6 +42,7 @@ MEMORY_MAX = 1 << 40  # bytes
 PROCESSES_MAX = 65536
 DESCRIPTORS_MAX = 65536
 IMAGE_BYTES_MAX = 4 << 30
+VM_DISKS_MAX = 5  # virtio-blk devices of a microVM
 STORAGE_BYTES_MAX = 1 << 44
 ADDRESS_MAX = (1 << 48) - 1  # of physical memory
 INTERRUPT_MAX = 1023

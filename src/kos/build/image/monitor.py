@@ -69,6 +69,8 @@ def needed(path: Path) -> list[str]:
         return []
     pairs = list(struct.iter_unpack("<QQ", data[dynamic[2] : dynamic[2] + dynamic[5] // 16 * 16]))
     address = next(value for tag, value in pairs if tag == _STRTAB)
-    strings = next(offset + address - start for start, offset, length in loads if start <= address < start + length)
+    strings = next(
+        offset + address - start for start, offset, length in loads if start <= address < start + length
+    )
     starts = [strings + value for tag, value in pairs if tag == _NEEDED]
     return [data[start : data.index(b"\0", start)].decode() for start in starts]

@@ -181,7 +181,12 @@ _INTERNET = (
 )
 # The C library asks which addresses there are and does without an answer.
 _REFUSE_IF = {"internet": ((Rule("socket", (Condition(0, LOW_32, AF_NETLINK),)), errno.EAFNOSUPPORT),)}
-_EXEC = names("execve execveat")
+# The service `vmm` and its child QEMU, which puts a filter of its own, narrower one on top.
+_KVM = (
+    *names("execve memfd_create seccomp"),
+    ioctl_type(0xAE),
+    *prctls(22, 38),  # PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS
+)
 
 # What a resource of the manifest adds.
 _RESOURCES: dict[str, tuple[Rule, ...]] = {
@@ -196,7 +201,7 @@ _RESOURCES: dict[str, tuple[Rule, ...]] = {
     "supervisor": (),
     "network": (),  # ethernet and tunnel are handed what they use
     "internet": _INTERNET,  # not in a manifest: what a grant of kos_internet_protocol brings
-    "kvm": (*_EXEC, ioctl_type(0xAE), ioctl_type(0xAF), ioctl_type(0x54), *names("memfd_create")),
+    "kvm": _KVM,
 }
 
 # The resources that change a policy: an image holds the filters of all their combinations.

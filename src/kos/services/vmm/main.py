@@ -1,0 +1,42 @@
+"""The microVM's host side."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from kos import app
+from kos.services import serving
+from kos.services.vmm import config, disks
+from kos.services.vmm.command import Place
+from kos.services.vmm.console import Console, Port
+from kos.services.vmm.machine import Machine
+from kos.services.vmm.status import status
+
+QEMU = "/usr/lib/kos/qemu/qemu-system-aarch64"
+
+
+def main() -> int:
+    """Run the guest until it ends."""
+    place = Place(QEMU)
+    try:
+        guest = config.parse(app.name(), app.config())
+        made = disks.prepare(guest, place)
+    except (ValueError, OSError) as error:
+        print(f"vmm: {error}", file=sys.stderr)
+        return 1
+    console = Console(guest.ready)
+    machine = Machine(guest, place, console, app.ready)
+    for name in made:
+        machine.say(f"made the disk {name}")
+    if guest.port:
+        threading.Thread(target=_serve, args=(machine, console), daemon=True).start()
+    return machine.run()
+
+
+def _serve(machine: Machine, console: Console) -> None:
+    """The console's port. The machine has the main thread, which signals come to."""
+    server = app.Server()
+    port = Port(console, machine.type_in, lambda: status(machine))
+    serving.bind(server, machine.guest.port, port.answer)
+    server.serve()
