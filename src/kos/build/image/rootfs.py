@@ -12,6 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pyseccomp
+import rfc8785
 
 import kos
 from kos.abi.errors import KosError
@@ -156,6 +157,9 @@ def _runtime(tree: Path, arch: str) -> None:
     packages = tree / "usr/lib/python3/dist-packages"
     shutil.copytree(packages, home / "packages/service", dirs_exist_ok=True)
     _seccomp(home, arch)
+    # Pure Python; the supervisor tells its manifest by the digest of its canonical JSON.
+    canonical = Path(rfc8785.__file__).parent
+    shutil.copytree(canonical, home / "python/rfc8785", ignore=shutil.ignore_patterns("__pycache__"))
     (home / "init").write_text(_INIT)
     (home / "init").chmod(0o755)
 
