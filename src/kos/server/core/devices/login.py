@@ -61,7 +61,10 @@ class LoginDesk:
         with self.database.read() as session:
             wanted = {device for _, _, device, _ in known}
             rows = {row.id: row for row in session.scalars(select(Device).where(Device.id.in_(wanted)))}
+        rows |= self._enrol([one for one in known if one[2] not in rows and one[3] is not None], answers)
         for index, request, device, key in known:
+            if answers[index]:
+                continue
             try:
                 permissions = self._permissions(request, rows.get(device), key)
                 answers[index] = self.signer.allow(request, permissions)
@@ -69,12 +72,25 @@ class LoginDesk:
                 answers[index] = self.signer.refuse(request, error.message)
         return answers
 
+    def _enrol(
+        self, fresh: Sequence[tuple[int, LoginRequest, str, bytes | None]], answers: list[bytes]
+    ) -> dict[str, Device]:
+        """Rows for keys that show up for the first time, in one transaction; who gets none is refused."""
+        made: dict[str, Device] = {}
+        if fresh:
+            with self.database.write() as session:
+                for index, request, device, key in fresh:
+                    assert key is not None
+                    try:
+                        made[device] = enrol(session, key, self._welcome(request))
+                    except KosError as error:
+                        answers[index] = self.signer.refuse(request, error.message)
+        return made
+
     def _permissions(self, request: LoginRequest, device: Device | None, key: bytes | None) -> Permissions:
         if key is None:
             return mqtt_permissions(request, device)
-        if device is None:
-            with self.database.write() as session:
-                device = enrol(session, key, self._welcome(request))
+        assert device is not None  # whoever showed a key was enrolled or refused
         match device.status:
             case "accepted":
                 return Permissions(device.id, (up_subject(device.id, ">"),), (down_subject(device.id, ">"),))
