@@ -4,7 +4,7 @@
 and counts the attempt. `slot.scr`, in each slot's bootfs, belongs to a generation: it starts that
 generation's kernel.
 
-Debian's U-Boot builds have no boot counter and no redundant environment (docs/adr/0010-boot-counting.md), but
+Debian's U-Boot builds have no boot counter and no redundant environment (docs/adr/0040-boot-counting.md), but
 they run scripts and write sectors, so `boot.scr` keeps the record that `kos.device.store.bootrecord` defines.
 It starts a slot on trial only after the count was written, and starts *something* when the record cannot be
 read.

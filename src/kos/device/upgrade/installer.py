@@ -1,6 +1,6 @@
 """Bring a new generation onto the device: refuse, store, verify, and only then let it count.
 
-The order of steps is what makes a power cut harmless; see docs/adr/0011-generations.md before changing it.
+The order of steps is what makes a power cut harmless; see docs/adr/0041-generations.md before changing it.
 How the bytes arrive is not its business, nor is starting what was installed.
 """
 
