@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
@@ -72,9 +73,9 @@ def _default(member: Member) -> str:
 
 def meanings(record: Record) -> dict[str, str]:
     """What the docstring of the record's class says: of each attribute, and under "" of the whole."""
-    text = record.make.__doc__ or ""
+    text = inspect.cleandoc(record.make.__doc__ or "")
     found = {"": text.split("\n")[0]}
-    for match in re.finditer(r"^        ([a-z0-9_, ]+): (.*(?:\n            .*)*)", text, re.MULTILINE):
+    for match in re.finditer(r"^    ([a-z0-9_, ]+): (.*(?:\n        .*)*)", text, re.MULTILINE):
         for name in match[1].split(", "):
             found[name] = " ".join(match[2].split())
     return found
