@@ -15,7 +15,7 @@ POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-        "style-src 'self' 'unsafe-inline'",  # xterm.js and uPlot set sizes by style
+        "style-src 'self' 'unsafe-inline'",  # uPlot and Cytoscape set sizes by style
         "img-src 'self' data:",
         "font-src 'self'",
         "connect-src 'self'",
