@@ -16,7 +16,7 @@ answer. A packet with `"event"` may come at any time between answers. Each role 
 Plain Python: no I/O.
 """
 
-PACKET_MAX = 1 << 16  # bytes
+PACKET_MAX = 1 << 17  # bytes: the counters of some hundred apps
 DESCRIPTORS_MAX = 4  # with one answer
 KEEPER_FD = 3  # of the keeper: its connection to the supervisor
 ENVIRON = "KOS_NETWORK"

@@ -19,6 +19,7 @@ from kos.network.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
 ETH_P_IP = 0x0800
 DHCP_CLIENT_PORT = 68
 ADDRESSES_MAX = 16  # of one interface
+MTU_MIN, MTU_MAX = 576, 9000  # bytes
 RESOLVERS_MAX = 3  # as resolv.conf(5) says
 RESOLV_CONF = Path("/etc/resolv.conf")
 SO_ATTACH_FILTER = 26
@@ -109,8 +110,10 @@ class Links:
         if not self.owned:
             raise KosError("the network interfaces are the host's, and not ours to change")
         name = str(request.get("interface"))
-        wanted = _interfaces(request.get("addresses", []))
-        self._rtnl.set(name, up=bool(request.get("up", True)), mtu=request.get("mtu"))
+        wanted, mtu = _interfaces(request.get("addresses", [])), request.get("mtu")
+        if mtu is not None and (type(mtu) is not int or not MTU_MIN <= mtu <= MTU_MAX):
+            raise KosError(f"mtu: expected {MTU_MIN} to {MTU_MAX}, found {mtu!r}")
+        self._rtnl.set(name, up=bool(request.get("up", True)), mtu=mtu)
         if not request.get("up", True):
             return
         for address in self._rtnl.addresses(name):
