@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -116,3 +117,11 @@ def test_a_setting_that_is_not_utf8(tmp_path: Path):
     (tmp_path / "config.toml").write_bytes(b"\xff")
     with pytest.raises(ManifestError, match="not UTF-8 at byte 0"):
         load_project(tmp_path, {})
+
+
+def test_reading_a_manifest_loads_nothing_that_only_makes_one():
+    code = "import sys, kos.manifest.codec; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"tomllib", "difflib", "rfc8785", "kos.manifest.context"} & set(loaded)

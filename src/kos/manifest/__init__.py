@@ -2,10 +2,13 @@
 
 Nothing here does I/O except `load`, which opens a user's project. Nothing here knows how a manifest is built,
 run or judged.
+
+What only makes manifests is loaded when it is first named: a device reads them, and starts sooner without it.
 """
 
-from kos.manifest.config import Config
-from kos.manifest.context import AppPackage, Context
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from kos.manifest.errors import ManifestError
 from kos.manifest.images import (
     BuiltCImage,
@@ -19,7 +22,6 @@ from kos.manifest.images import (
 )
 from kos.manifest.model import AccessControl, App, Manifest, MsgServer, Port, Restart
 from kos.manifest.options import Options, TunnelIp
-from kos.manifest.platform import PlatformSpec
 from kos.manifest.resources import (
     Dma,
     Gpio,
@@ -33,7 +35,12 @@ from kos.manifest.resources import (
     Storage,
     Supervisor,
 )
-from kos.manifest.system import System
+
+if TYPE_CHECKING:
+    from kos.manifest.config import Config
+    from kos.manifest.context import AppPackage, Context
+    from kos.manifest.platform import PlatformSpec
+    from kos.manifest.system import System
 
 __all__ = [
     "AccessControl",
@@ -70,3 +77,17 @@ __all__ = [
     "TunnelIp",
     "VmImage",
 ]
+
+_LATER = {
+    "AppPackage": "context",
+    "Config": "config",
+    "Context": "context",
+    "PlatformSpec": "platform",
+    "System": "system",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(f"kos.manifest.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
