@@ -32,23 +32,14 @@ class UpgradeClient:
     """A connection to a device's upgrade engine.
 
     Args:
-        path: the Unix socket: of a run directory, or of the simulator's virtio-serial port.
+        to: the Unix socket: of a run directory, or of the simulator's virtio-serial port; or one that is
+            connected.
         timeout: seconds to wait for an answer.
     """
 
-    def __init__(self, path: Path, timeout: float = 300.0) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, to: Path | socket.socket, timeout: float = 300.0) -> None:
+        self._socket = _connected(to) if isinstance(to, Path) else to
         self._socket.settimeout(timeout)
-        try:
-            with short_address(path) as address:
-                self._socket.connect(address)
-        except OSError as error:
-            self._socket.close()
-            raise KosError(
-                f"no device takes upgrades there: {error.strerror or error}",
-                where=str(path),
-                hint="is it running?",
-            ) from error
         self._file = self._socket.makefile("rb")
 
     def close(self) -> None:
@@ -118,6 +109,21 @@ class UpgradeClient:
             said = answer.get("error", {})
             raise KosError(f"the device refused: {said.get('message')}", hint=said.get("hint"))
         return answer
+
+
+def _connected(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        with short_address(path) as address:
+            connection.connect(address)
+    except OSError as error:
+        connection.close()
+        raise KosError(
+            f"no device takes upgrades there: {error.strerror or error}",
+            where=str(path),
+            hint="is it running?",
+        ) from error
+    return connection
 
 
 def push(

@@ -1,7 +1,6 @@
 """Upgrades of a system that runs on this machine: the device's own engine on its run directory.
 
-A run on the `host` platform has no store with generations of its own; the first upgrade makes what runs its
-generation 1.
+What is special about a run on this machine is said in `kos.device.upgrade.local`.
 """
 
 from __future__ import annotations
@@ -23,10 +22,7 @@ from kos.abi.session import (
     Desired,
     Update,
 )
-from kos.device.store.generations import GOOD, Generation
-from kos.device.store.store import Store
-from kos.device.upgrade.engine import Device, Engine
-from kos.manifest import codec
+from kos.device.upgrade.local import adopt
 from kos.services.admin.fetch import Source, base_url
 
 PROGRESS_STEP = 0.05  # share of a download between two reports
@@ -37,12 +33,7 @@ class HostEngine:
 
     def __init__(self, directory: Path, host: str) -> None:
         self._host = host
-        store = Store(directory / "store")
-        store.recover()
-        if not store.generations():
-            _first_generation(store, (directory / "manifest.json").read_bytes())
-        device = Device(directory, store, None, directory / "keys", None)
-        self._engine = Engine(device, store.current())
+        self._engine = adopt(directory)
 
     def facts(self) -> tuple[str, int]:
         """SHA-256 of the manifest that runs, and its generation."""
@@ -88,13 +79,6 @@ def signatures_of(desired: Desired) -> dict[str, bytes]:
         return {str(one["name"]): json.dumps(one["document"]).encode() for one in desired.signatures}
     except KeyError as error:
         raise KosError("the server sent signatures in a form that is not known here") from error
-
-
-def _first_generation(store: Store, manifest: bytes) -> None:
-    digest = store.add_manifest(manifest, {})
-    release = codec.load(manifest, where="manifest.json").release
-    store.put_generation(Generation(1, digest, release, slot="", parts={}, state=GOOD))
-    store.move_current(1)
 
 
 def _counted(

@@ -28,7 +28,8 @@ def command(archive: Path, system: str | None, collect: bool, as_json: bool) -> 
     import tempfile
 
     from kos.build.manifest_zip import ManifestZip
-    from kos.device.upgrade.client import SOCKET_NAME, UpgradeClient, push
+    from kos.device.upgrade.client import push
+    from kos.device.upgrade.local import connect
     from kos.tool import runs
 
     events: list[dict[str, Any]] = []
@@ -41,7 +42,7 @@ def command(archive: Path, system: str | None, collect: bool, as_json: bool) -> 
     with (
         ManifestZip(archive) as opened,
         tempfile.TemporaryDirectory() as folder,
-        UpgradeClient(runs.find(system) / SOCKET_NAME) as client,
+        connect(runs.find(system)) as client,
     ):
 
         def blob(sha256: str) -> Path:
