@@ -127,7 +127,7 @@ def test_a_full_event_does_not_stop_the_message_server(server, which):
 
 
 def test_a_buffer_that_its_creator_sealed_disconnects_nobody(server):
-    """Its creator forbids the seal that makes it read-only for others: then it is nobody else's, and that is all."""
+    """Its creator forbids the seal that makes it read-only for others: then nobody else gets it, no more."""
     station = server.app("station", weather="server")
     station.ask(Op.BIND, 1, 99, 0, data=b"weather")
     hostile = server.app("hostile", weather="client")

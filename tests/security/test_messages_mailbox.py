@@ -218,7 +218,7 @@ def test_an_owner_is_not_stopped_by_a_client_that_clears_flags_of_the_event(serv
 
 
 def test_a_full_event_does_not_stop_the_owner(server):
-    """A client makes its next request while one is served: the owner reminds itself of it, and must not wait."""
+    """A client makes its next request while one is served: the owner must not wait to remind itself of it."""
     owner = serve(server)
     _hostile, _id, mailbox = hostile_mailbox(server)
     fill(mailbox.event_fd)

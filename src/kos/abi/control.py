@@ -20,8 +20,8 @@ DATA_MAX = PORT_NAME_MAX + 1 + PAYLOAD_MAX_SIZE
 PACKET_MAX = HEADER.size + DATA_MAX
 
 
-# An "event" among those descriptors is an eventfd that counts 1 from the beginning. Who wakes writes 0, which never
-# waits whatever the other end did to it; who waits does so for edges (EPOLLET) and reads nothing.
+# An "event" among those descriptors is an eventfd that counts 1 from the beginning. Who wakes writes 0, which
+# never waits whatever the other end did to it; who waits does so for edges (EPOLLET) and reads nothing.
 
 
 class Op(IntEnum):

@@ -23,19 +23,28 @@ Answer = Callable[[dict[str, Any]], None]
 
 
 class Questions:
-    """Status requests that wait for the message servers' part."""
+    """Status requests that wait for the message servers' part.
+
+    One question is under way at a time and whoever asks meanwhile gets its answer: an app may ask as often as
+    it likes, and message servers read one packet after the other.
+    """
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._sequence = 0
-        self._open: dict[int, tuple[set[str], dict[str, Any], Answer]] = {}
+        self._asking: list[Answer] = []
+        self._missing: set[str] = set()
+        self._found: dict[str, Any] = {}
 
     def ask(self, answer: Answer) -> None:
         """Answer with the system's status, now or when the message servers have spoken."""
+        self._asking.append(answer)
+        if len(self._asking) > 1:
+            return
         self._sequence += 1
         number = self._sequence
         asked = [server for server in self._supervisor.servers.values() if server.ready]
-        self._open[number] = ({server.name for server in asked}, {}, answer)
+        self._missing, self._found = {server.name for server in asked}, {}
         for server in asked:
             server.send({"op": "status", "seq": number})
         self._supervisor.loop.call_later(ANSWER_SECONDS, lambda: self._finish(number))
@@ -44,18 +53,18 @@ class Questions:
 
     def answer(self, server: str, event: dict[str, Any]) -> None:
         """A message server has spoken."""
-        number = event.get("seq", 0)
-        if number in self._open:
-            missing, found, _ = self._open[number]
-            found[server] = event.get("apps", {})
-            missing.discard(server)
-            if not missing:
-                self._finish(number)
+        if event.get("seq") == self._sequence and server in self._missing:
+            self._found[server] = event.get("apps", {})
+            self._missing.discard(server)
+            if not self._missing:
+                self._finish(self._sequence)
 
     def _finish(self, number: int) -> None:
-        question = self._open.pop(number, None)
-        if question:
-            question[2](system(self._supervisor, question[1]))
+        if number == self._sequence and self._asking:
+            asking, self._asking = self._asking, []
+            answer = system(self._supervisor, self._found)
+            for each in asking:
+                each(answer)
 
 
 def system(supervisor: Supervisor, messages: dict[str, dict[str, Any]]) -> dict[str, Any]:

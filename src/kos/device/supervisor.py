@@ -70,6 +70,7 @@ class Supervisor:
         self.apps = {name: AppUnit(self, app, self.servers) for name, app in manifest.apps.items()}
         self.needs, self._broken = dependencies(manifest)
         self._listeners: list[Stream] = []
+        self._readers: set[Stream] = set()
         self._advancing = False
         self.settled = False
         self._replacement: Replacement | None = None
@@ -270,6 +271,9 @@ class Supervisor:
         self._replacement.check()
 
     def _op_console(self, request: dict[str, Any], stream: Stream) -> None:
+        if stream in self._readers:
+            stream.fail("this connection has the console already", None)
+            return
         stream.answer({})
         if request.get("history"):
             for line in self.console.history:
@@ -278,10 +282,18 @@ class Supervisor:
         def forward(line: str) -> None:
             stream.send({"line": line})
 
+        def forget() -> None:
+            self._readers.discard(stream)
+            self.console.unsubscribe(forward)
+
+        self._readers.add(stream)
         self.console.subscribe(forward)
-        stream.on_close(lambda: self.console.unsubscribe(forward))
+        stream.on_close(forget)
 
     def _op_events(self, _request: dict[str, Any], stream: Stream) -> None:
+        if stream in self._listeners:
+            stream.fail("this connection has the events already", None)
+            return
         stream.answer({})
         self._listeners.append(stream)
         stream.on_close(lambda: self._listeners.remove(stream))
@@ -302,7 +314,8 @@ def load_manifest(path: Path) -> Manifest:
 
 
 def print_console(console: Console) -> None:
-    """Print console lines as long as somebody reads them."""
+    """Print console lines as long as somebody reads them, whatever our output can show."""
+    sys.stdout.reconfigure(errors="backslashreplace")
     show = coloured if sys.stdout.isatty() and "NO_COLOR" not in os.environ else str
 
     def write(line: str) -> None:

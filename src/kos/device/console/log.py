@@ -11,6 +11,8 @@ from kos.device.console.lines import SUPERVISOR, LineAssembler, format_line
 
 LOG_BYTES_MAX = 8 << 20  # of console.log; then it becomes console.log.1 and a new one begins
 HISTORY_LINES = 1000  # kept in memory for those who join later
+# Of those, in bytes: they go to a reader in one piece, as JSON, which is up to three times as long.
+HISTORY_BYTES = 1 << 20
 
 Subscriber = Callable[[str], None]
 
@@ -26,13 +28,14 @@ class Console:
         self._size = 0
         self.unsaved = 0  # lines that could not be written
         self._subscribers: list[Subscriber] = []
-        self.history: deque[str] = deque(maxlen=HISTORY_LINES)
+        self.history: deque[str] = deque()
+        self._history_size = 0
 
     def write(self, name: str, text: str, continued: bool = False) -> None:
         """One line of an app (or of the supervisor itself)."""
         line = format_line(self._clock() - self._start, name, text, continued=continued)
         self._save(line)
-        self.history.append(line)
+        self._remember(line)
         for subscriber in tuple(self._subscribers):
             subscriber(line)
 
@@ -57,6 +60,12 @@ class Console:
 
     def close(self) -> None:
         self._file.close()
+
+    def _remember(self, line: str) -> None:
+        self.history.append(line)
+        self._history_size += len(line.encode())
+        while len(self.history) > HISTORY_LINES or self._history_size > HISTORY_BYTES:
+            self._history_size -= len(self.history.popleft().encode())
 
     def _save(self, line: str) -> None:
         try:

@@ -57,7 +57,11 @@ class Stream:
             self._flush()
 
     def on_close(self, callback: Callable[[], None]) -> None:
-        self._closers.append(callback)
+        """Call back when it closes; at once when it has closed already."""
+        if self._open:
+            self._closers.append(callback)
+        else:
+            callback()
 
     def close(self) -> None:
         if self._open:
