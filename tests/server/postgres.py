@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ def cluster() -> Iterator[str]:
             _wait(folder, port, process)
             yield f"postgresql://kos@/postgres?host={folder}&port={port}"
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # does not wait for clients that are still connected
             process.wait(30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -71,7 +71,8 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": START_LOCK})
             config.attributes["connection"] = connection
             newest = self._version(connection)
-            if revision != "head" and newest is not None and revision < newest:
+            back = revision == "base" or (revision != "head" and newest is not None and revision < newest)
+            if back:
                 command.downgrade(config, revision)
             else:
                 command.upgrade(config, revision)

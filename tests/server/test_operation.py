@@ -1,0 +1,205 @@
+"""Operating a server: migrations, backup and restore, the command line, what defends the log-in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, update
+
+from kos.abi.errors import KosError
+from kos.server.backup import backup, restore
+from kos.server.core.auth import audit
+from kos.server.core.auth.limits import RateLimit
+from kos.server.core.auth.passwords import new_totp_secret, totp_code, totp_step
+from kos.server.core.data.alarms import Watch
+from kos.server.core.db.database import HEAD, MIGRATIONS, Database
+from kos.server.core.db.models import AlarmRule, AuditEntry, Base
+from kos.server.core.devices.identity import step
+from kos.server.core.devices.query import QUERY_MAX, TERMS_MAX, parse
+from kos.server.core.lease import acquire, release
+from kos.server.settings import from_environment
+from tests.server import postgres
+from tests.server.archives import archive
+from tests.server.running import PASSWORD, Server, running
+
+pytestmark = pytest.mark.group("server")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_migrations_go_forward_and_back(kind: str, tmp_path: Path) -> None:
+    def check(url: str) -> None:
+        database = Database(url)
+        database.migrate()
+        database.migrate()
+        assert database.version() == HEAD
+        assert set(Base.metadata.tables) <= set(inspect(database.engine).get_table_names())
+        database.migrate("base")
+        assert inspect(database.engine).get_table_names() == ["alembic_version"]
+        database.migrate()
+        database.close()
+
+    if kind == "sqlite":
+        check(f"sqlite:///{tmp_path / 'x.db'}")
+        return
+    if postgres.find("initdb") is None:
+        pytest.skip("needs postgresql: apt-get install postgresql")
+    with postgres.cluster() as url:
+        check(url.replace("postgresql://", "postgresql+psycopg://"))
+
+
+def test_the_newest_migration_is_the_one_we_say() -> None:
+    assert sorted(path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("0*.py"))[-1] == HEAD
+
+
+def test_models_and_migrations_agree(tmp_path: Path) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    database.migrate()
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    database.close()
+
+
+def test_a_backup_of_a_running_server_is_the_server(tmp_path: Path) -> None:
+    saved, again = tmp_path / "saved.tar", tmp_path / "again"
+    with running(tmp_path / "data", auto_accept=True) as server, server.client() as client:
+        body = archive(tmp_path, "1.0").read_bytes()
+        made = client.post("/api/v1/releases", content=body).json()
+        backup(server.settings.data, saved)
+    assert saved.stat().st_mode & 0o077 == 0
+    restore(saved, again)
+    with running(again, auto_accept=True) as server, server.client() as client:
+        assert client.get("/api/v1/releases").json()[0]["manifest"] == made["manifest"]
+        assert client.get(f"/artifacts/sha256/{made['manifest']}").is_success
+    with pytest.raises(KosError, match="something already"):
+        restore(saved, again)
+    with tarfile.open(saved, "w") as file:
+        file.add(__file__, "elsewhere/x")
+    with pytest.raises(KosError, match="does not belong"):
+        restore(saved, tmp_path / "third")
+
+
+def test_the_command_line_drives_a_server(studio: Server, tmp_path: Path) -> None:
+    def tool(*arguments: str) -> object:
+        command = [sys.executable, "-m", "kos.tool", *arguments, "--server", studio.url, "--json"]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert found.returncode == 0, found.stderr
+        return json.loads(found.stdout)
+
+    uploaded = tool("server.upload_release", str(archive(tmp_path, "8.0")))
+    assert uploaded["version"] == "8.0"  # type: ignore[index]
+    assert tool("server.devices.list") == []
+    overlay = tmp_path / "lab.json"
+    overlay.write_text('{"settings": {"interval": 5}}')
+    assert tool("server.upload_overlay", str(overlay))["name"] == "lab"  # type: ignore[index]
+    overlay.write_text('{"kernel": "mine"}')
+    command = [
+        sys.executable,
+        "-m",
+        "kos.tool",
+        "server.upload_overlay",
+        str(overlay),
+        "--server",
+        studio.url,
+    ]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 1 and "an overlay says" in refused.stderr
+
+
+def test_wrong_passwords_lock_and_tire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KOS_SERVER_ADMIN_PASSWORD", PASSWORD)
+    with running(tmp_path, product="fleet") as server, server.client() as client:
+        answers = [
+            client.post("/api/v1/login", json={"email": "admin@localhost", "password": "wrong"}).status_code
+            for _ in range(12)
+        ]
+        assert set(answers) <= {401, 429}
+        right = client.post("/api/v1/login", json={"email": "admin@localhost", "password": PASSWORD})
+        assert right.status_code in (401, 429), "locked, though the password is right"
+
+
+def test_tries_are_counted_for_each_key() -> None:
+    limit = RateLimit(burst=3, per_minute=0.001)
+    for _ in range(3):
+        limit.spend("a")
+    with pytest.raises(KosError, match="too many"):
+        limit.spend("a")
+    limit.spend("b")
+
+
+def test_a_one_time_code_works_once() -> None:
+    # RFC 6238, appendix B: the time 59 s is step 1; of its eight digits the last six.
+    assert totp_code("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", 1) == "287082"
+    secret = new_totp_secret()
+    code = totp_code(secret, 100)
+    assert totp_step(secret, code, 0, at=3000.0) == 100
+    with pytest.raises(KosError, match="wrong code"):
+        totp_step(secret, code, 100, at=3000.0)
+
+
+def test_the_audit_log_shows_that_it_was_changed(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    database.migrate()
+    with database.write() as session:
+        for number in range(3):
+            audit.record(session, None, "thing", str(number))
+    with database.read() as session:
+        assert audit.verify(session, None) == 3
+    with database.write() as session:
+        session.execute(update(AuditEntry).where(AuditEntry.target == "1").values(actor="somebody else"))
+    with database.read() as session, pytest.raises(KosError, match="changed at entry 2"):
+        audit.verify(session, None)
+    database.close()
+
+
+def test_one_process_holds_the_lease(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    database.migrate()
+    assert acquire(database, "worker", "a") and acquire(database, "worker", "a")
+    assert not acquire(database, "worker", "b")
+    release(database, "worker", "a")
+    assert acquire(database, "worker", "b")
+    database.close()
+
+
+def test_an_alarm_does_not_flap() -> None:
+    rule = AlarmRule(above=True, raise_at=80.0, clear_at=70.0, hold=10.0)
+    watch = Watch()
+    seen = [watch.step(rule, value, at * 1000) for at, value in enumerate([75, 81, 79, 82, 85])]
+    assert seen == [None] * 5, "not past the threshold for long enough"
+    assert watch.step(rule, 83, 13_000) is True
+    assert watch.step(rule, 75, 14_000) is None, "between the thresholds nothing changes"
+    assert watch.step(rule, 70, 15_000) is False
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["colour:red", "online:maybe", "status:odd", "tag:a/b", "x" * (QUERY_MAX + 1), "a " * (TERMS_MAX + 1)],
+)
+def test_a_wrong_query_is_refused(text: str) -> None:
+    with pytest.raises(KosError):
+        parse(text)
+
+
+def test_settings_come_from_the_environment() -> None:
+    settings = from_environment({"KOS_SERVER_PORT": "5", "KOS_SERVER_BUS_SYNC": "true"}, product="fleet")
+    assert settings.port == 5 and settings.bus_sync and not settings.auto_accept
+    assert from_environment({}).auto_accept, "Studio accepts devices of this machine"
+    with pytest.raises(KosError, match="expected a int"):
+        from_environment({"KOS_SERVER_PORT": "many"})
+    with pytest.raises(KosError, match="product"):
+        from_environment({"KOS_SERVER_PRODUCT": "other"})
+
+
+def test_a_revoked_key_never_comes_back() -> None:
+    assert step("pending", "accept") == "accepted" == step("accepted", "accept")
+    for status, action in (("revoked", "accept"), ("accepted", "reject"), ("pending", "explode")):
+        with pytest.raises(KosError):
+            step(status, action)
