@@ -185,7 +185,7 @@ _REFUSE_IF = {"internet": ((Rule("socket", (Condition(0, LOW_32, AF_NETLINK),)),
 _KVM = (
     *names("execve memfd_create seccomp"),
     ioctl_type(0xAE),
-    *prctls(22, 38),  # PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS
+    *prctls(22, 33, 38),  # PR_SET_SECCOMP, PR_MCE_KILL, PR_SET_NO_NEW_PRIVS
 )
 
 # What a resource of the manifest adds.

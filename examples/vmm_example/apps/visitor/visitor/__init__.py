@@ -1,0 +1,35 @@
+"""Speaks with the guest through its console's port."""
+
+from __future__ import annotations
+
+import time
+
+from kos import app
+from kos.abi.services import VM_CONSOLE_READ, VM_CONSOLE_WRITE, VM_STATUS
+
+PORT = "guest_console_protocol"
+PAUSE = 0.2  # seconds between two looks at the console
+
+
+def main() -> None:
+    app.ready()
+    console = app.connect(PORT)
+    position, seen = read_until(console, 0, b"guest: ready")
+    console.call(VM_CONSOLE_WRITE, payload=b"hello\n")
+    read_until(console, position, b"guest: hello to you")
+    print("the guest said hello")
+    print("status", console.call(VM_STATUS).payload.decode())
+    while True:
+        time.sleep(3600)
+
+
+def read_until(console: app.Token, position: int, wanted: bytes) -> tuple[int, bytes]:
+    """Read the console from `position` on until it holds `wanted`."""
+    seen = b""
+    while wanted not in seen:
+        reply = console.call(VM_CONSOLE_READ, position)
+        position = reply.param
+        seen += bytes(reply.payload)
+        if not reply.payload:
+            time.sleep(PAUSE)
+    return position, seen
