@@ -73,7 +73,7 @@ def test_by_keyboard_alone(studio: Server, page: Page) -> None:
     expect(page.get_by_role("heading", name="No device matches")).to_be_visible()
 
 
-@pytest.mark.parametrize("path", ["/releases", "/data", "/alarms", "/audit"])
+@pytest.mark.parametrize("path", ["/new", "/releases", "/data", "/alarms", "/audit"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_are_accessible(studio: Server, page: Page, path: str, scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")

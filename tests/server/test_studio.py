@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +90,14 @@ def test_pages_bring_no_inline_script(studio: Server) -> None:
             assert "script-src 'self';" in answer.headers["content-security-policy"]
             assert "<script>" not in answer.text and " onclick=" not in answer.text
             assert "http://" not in answer.text and "https://" not in answer.text
+
+
+def test_the_wizard_makes_a_system(studio: Server, tmp_path: Path) -> None:
+    with studio.client() as client:
+        body = {"name": "my_system", "folder": str(tmp_path)}
+        made = client.post("/api/v1/studio/systems", json=body)
+        assert made.status_code == 201, made.text
+        assert (tmp_path / "my_system" / "system.py").is_file()
+        assert client.post("/api/v1/studio/systems", json=body).status_code == 409
+        for wrong in ({"name": "../x"}, {"folder": "relative"}, {"folder": "/nonexistent"}):
+            assert client.post("/api/v1/studio/systems", json=body | wrong).status_code in (400, 422)

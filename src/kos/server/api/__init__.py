@@ -12,6 +12,7 @@ from kos.server.api import (
     releases,
     rollouts,
     session,
+    studio,
     system,
 )
 
@@ -30,5 +31,6 @@ ROUTERS = tuple(
         alarms,
         live,
         access,
+        studio,
     )
 )

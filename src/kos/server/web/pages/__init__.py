@@ -1,5 +1,5 @@
 """One page a file; each is a GET that renders."""
 
-from kos.server.web.pages import access, data, device, devices, releases, rollouts
+from kos.server.web.pages import access, data, device, devices, releases, rollouts, studio
 
-PAGES = tuple(module.router for module in (devices, device, releases, rollouts, data, access))
+PAGES = tuple(module.router for module in (devices, device, releases, rollouts, data, access, studio))

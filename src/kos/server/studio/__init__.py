@@ -1,0 +1,1 @@
+"""Studio: what only a developer's own server does."""
