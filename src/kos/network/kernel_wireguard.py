@@ -19,6 +19,7 @@ from kos.network.rtnl import Rtnl
 from kos.network.wireguard import Change, Endpoint, Network, Peer, PeerStatus, Status, batches
 
 FAMILY_NAME = "wireguard"
+NETLINK_GENERIC = 16  # linux/netlink.h; the socket module does not name it
 GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 16, 3, 1, 2
 WG_CMD_GET_DEVICE, WG_CMD_SET_DEVICE, WG_VERSION = 0, 1, 1
 DEVICE_IFNAME, DEVICE_PRIVATE_KEY, DEVICE_PUBLIC_KEY = 2, 3, 4
@@ -153,7 +154,7 @@ class KernelWireguard:
             rtnl.close()
         self._rtnl = in_namespace(inside, Rtnl)
         self._rtnl.set(name, up=True)
-        self._netlink = in_namespace(inside, lambda: Netlink(socket.NETLINK_GENERIC))
+        self._netlink = in_namespace(inside, lambda: Netlink(NETLINK_GENERIC))
         self._family = self._find_family()
 
     def _find_family(self) -> int:
