@@ -126,6 +126,17 @@ def test_a_failed_build_is_an_error_and_is_tried_again(tree):
     finish(start(tree))
 
 
+def test_a_server_brings_its_own_packages(tree):
+    shutil.copy2(ROOT / "kos-tool", tree / "kos-tool")
+    (tree / "src/kos/tool").mkdir()
+    (tree / "src/kos/tool/__main__.py").write_text("import sys; print(sys.argv[1:])\n")
+    (tree / "setup/requirements-server.lock").write_text("# nothing\n")
+    for arguments, brought in ((["status"], False), (["server.start", "--fleet"], True)):
+        done = subprocess.run([tree / "kos-tool", *arguments], capture_output=True, text=True, check=False)
+        assert done.stdout == f"{arguments}\n", done.stderr
+        assert (tree / ".venv/.kos-server").exists() == brought
+
+
 def test_an_unknown_extra(tree):
     process = start(tree, "more")
     _, err = process.communicate(timeout=60)
