@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -79,6 +80,20 @@ def test_wrong_usage_says_where_help_is():
     done = kos_tool("manifest", "--wrong")
     assert done.returncode == 1
     assert "No such option" in done.stderr and "kos-tool manifest --help" in done.stderr
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_yes_counts_wherever_it_stands(monkeypatch, place):
+    monkeypatch.setenv("KOS_YES", "")
+    command = ["completion", "bash"]
+    assert main.run(["--yes", *command] if place == "first" else [*command, "--yes"]) == 0
+    assert os.environ["KOS_YES"] == "1"
+
+
+def test_after_two_dashes_yes_is_a_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main.run(["new.system", "--", "--yes"]) == 1
+    assert "'--yes' cannot be a name" in capsys.readouterr().err
 
 
 def run_raising(monkeypatch, error: BaseException) -> int:

@@ -93,10 +93,18 @@ def cli(yes: bool) -> None:
         os.environ["KOS_YES"] = "1"
 
 
+def _yes_first(arguments: Sequence[str]) -> list[str]:
+    """Take `--yes` wherever it stands, as everybody types it last; after `--` it is a name."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    given = list(arguments[:end])
+    rest = [argument for argument in given if argument != "--yes"]
+    return (["--yes"] if len(rest) < len(given) else []) + rest + list(arguments[end:])
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; the exit code."""
     try:
-        result = cli.main(list(arguments) or ["--help"], prog_name="kos-tool", standalone_mode=False)
+        result = cli.main(_yes_first(arguments) or ["--help"], prog_name="kos-tool", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except KosError as error:
