@@ -69,6 +69,12 @@ BAD = {
         4,
         "AttributeError: 'Context' object has no attribute 'nothing'",
     ),
+    "not_imported": (
+        "from kos.manifest import System\nclass S(System):\n"
+        "    def setup(self, ctx):\n        return CImage()\n",
+        4,
+        "NameError: name 'CImage' is not defined\nhint: from kos.manifest import CImage",
+    ),
     "returns_nothing": (
         "from kos.manifest import System\nclass S(System):\n    def setup(self, ctx):\n        pass\n",
         2,

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -136,4 +137,11 @@ def _user_errors(root: Path) -> Iterator[None]:
         if not theirs:
             raise
         where = f"{theirs[-1].filename}:{theirs[-1].lineno}"
-        raise ManifestError(f"{type(error).__name__}: {error}", where=where) from error
+        hint = _import_hint(error.name) if isinstance(error, NameError) else None
+        raise ManifestError(f"{type(error).__name__}: {error}", where=where, hint=hint) from error
+
+
+def _import_hint(name: str | None) -> str | None:
+    """How to import a name that everybody who writes a manifest uses."""
+    public = import_module("kos.manifest").__all__
+    return f"from kos.manifest import {name}" if name in public else None
