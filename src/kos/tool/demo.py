@@ -17,7 +17,7 @@ from typing import Any
 from kos.abi.errors import KosError
 from kos.build.system import Builder
 from kos.manifest.load import load_project
-from kos.tool import graph, output
+from kos.tool import graph, output, packages
 from kos.tool.request import RunRequest
 from kos.tool.runners import host
 
@@ -87,6 +87,7 @@ class Watcher:
 
 def run(*, once: bool) -> int:
     """Show the demo; the exit code."""
+    packages.require("run")
     project = load_project(EXAMPLE, {**os.environ, **SETTINGS})
     output.step("building the weather station: an app in C, an app in Python")
     built = Builder(project, PLATFORM, say=output.step).build()
@@ -95,6 +96,9 @@ def run(*, once: bool) -> int:
         with host.started(RunRequest(EXAMPLE, PLATFORM, name="demo"), built=built) as system:
             _show(system)
             if once:
+                output.step(
+                    "next: kos-tool new.system NAME makes a system of your own; docs/README.md explains it"
+                )
                 return 0
             output.step("it goes on; Ctrl-C stops everything. In another terminal: kos-tool status")
             return 0 if system.process.wait() == 0 else 1
