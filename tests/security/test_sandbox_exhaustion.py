@@ -208,6 +208,27 @@ def test_storage(tmp_path: Path) -> None:
         system.wait_for("| stopped at /data/big 27")
 
 
+_FILL_DEEP = r"""
+import os, time
+def main():
+    os.chdir("/data")
+    for _ in range(30):
+        os.mkdir("d" * 200)
+        os.chdir("d" * 200)
+    for number in range(40):
+        with open(str(number), "wb") as file:
+            file.write(bytes(100_000))
+    print("hidden")
+    time.sleep(1000)
+"""
+
+
+def test_storage_below_a_path_too_long_to_look_at(tmp_path: Path) -> None:
+    hostile = app(_FILL_DEEP, resources=[{"type": "storage", "size": 1 << 20}])
+    with beside_steady_apps(tmp_path, hostile) as system:
+        system.wait_for("hostile: killed: its /data holds ", deadline=10)
+
+
 def test_ends_of_every_kind(tmp_path: Path) -> None:
     """However an app ends, the supervisor finds words for it."""
     ends = {
