@@ -17,6 +17,10 @@ COMMON_MODULES = (
     "wireguard",
     "tun",
     "veth",
+    "nf_tables",
+    "nft_ct",
+    "nft_reject_inet",
+    "nft_chain_nat",
     "bridge",
     "fuse",
     "loop",
@@ -105,4 +109,4 @@ class Board:
         loader = (self.loader.package_set,) if self.loader.package_set else ()
         firmware = {source.split(":")[0] for source in self.boot_files.values() if ":" in source}
         monitor = ("microvm",) if self.hyp else ()
-        return ("base", self.kernel_set, *loader, *sorted(firmware), *monitor)
+        return ("base", "network", self.kernel_set, *loader, *sorted(firmware), *monitor)

@@ -42,6 +42,7 @@ class Machine:
         folder: for its sockets.
         hyp: processors with virtualization, for microVMs inside.
         extra: more arguments of QEMU.
+        outside: its network leads to this machine's; 10.0.2.2 is this machine itself.
         drive: what QEMU's block layer is told about the disk; the file itself by default.
     """
 
@@ -53,6 +54,7 @@ class Machine:
     hyp: bool = False
     extra: list[str] = field(default_factory=list)
     drive: str = ""
+    outside: bool = False
 
     @property
     def upgrade_socket(self) -> Path:
@@ -70,7 +72,12 @@ class Machine:
             *("-drive", f"if=pflash,unit=1,format=raw,file={self.flash}"),
             *("-drive", self.drive or f"if=none,id=disk,format=raw,file={self.disk}"),
             *("-device", "virtio-blk-pci,drive=disk,romfile=", "-device", "virtio-rng-pci,romfile="),
-            *("-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile="),
+            *(
+                "-netdev",
+                f"user,id=net,restrict={'off' if self.outside else 'on'}",
+                "-device",
+                "virtio-net-pci,netdev=net,romfile=",
+            ),
             *("-device", "virtio-serial-pci", "-chardev"),
             f"socket,id=upgrade,path={self.upgrade_socket},server=on,wait=off",
             *("-device", f"virtserialport,chardev=upgrade,name={UPGRADE_PORT}"),

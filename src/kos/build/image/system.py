@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kos
-from kos.build.image import bootscript, cpio, disk, modules, monitor, programs, rootfs
+from kos.build.image import bootscript, cpio, disk, modules, monitor, network, programs, rootfs
 from kos.build.image.run import run
 from kos.build.sdk import home
 from kos.build.sdk.install import Sdk, Wanted, host_architecture
@@ -98,6 +98,7 @@ def _make(board: Board, sdk: Sdk, arguments: str, target: Path, scratch: Path) -
         wanted=[*COMMON_MODULES, *board.boot_modules, *board.modules],
         arch=board.arch,
     )
+    network.add(tree, sdk.folder(Wanted("network", architecture)))
     if board.hyp:
         monitor.add(tree, sdk.folder(Wanted("microvm", architecture)))
     rootfs.squash(tree, target / "root.squashfs")

@@ -92,6 +92,7 @@ _ALL = [
     PackageSet(
         "python-host", ("libpython3.13-stdlib", "python3.13-minimal"), True, "byte-compiles for the device"
     ),
+    PackageSet("network", ("nftables",), True, "the rules between apps and the tunnel"),
     PackageSet(
         "microvm", ("qemu-system-arm",), closure=True, why="QEMU for microVMs, on platforms with hyp=on"
     ),

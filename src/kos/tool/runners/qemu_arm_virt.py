@@ -9,6 +9,7 @@ from pathlib import Path
 from kos.build.image import device, qemu
 from kos.build.sdk import install
 from kos.manifest import PlatformSpec
+from kos.manifest.resources import Network
 from kos.platforms import board
 from kos.tool import output, runs
 from kos.tool.device_image import contents
@@ -32,4 +33,5 @@ def make(request: RunRequest, folder: Path) -> qemu.Machine:
     device.write(facts, sdk, "run", filled, disk)
     device.flash(facts, flash)
     qemu.loader_flash(device.boot_files(facts, sdk)["u-boot.bin"], loader)
-    return qemu.Machine(facts, disk, flash, loader, folder, hyp=spec.hyp)
+    networked = any(app.resources_of(Network) for app in request.manifest().apps.values())
+    return qemu.Machine(facts, disk, flash, loader, folder, hyp=spec.hyp, outside=networked)

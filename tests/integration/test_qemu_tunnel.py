@@ -1,0 +1,101 @@
+"""The tunnel of the real image under QEMU: DHCP, the kernel's own WireGuard, an app's address, a gateway
+outside.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from kos.keys import pairs
+from kos.network.namespaces import in_namespace
+from tests.examples.running import Run
+from tests.integration.qemu_device import PLATFORM, needs_sdk
+from tests.network import lab
+from tests.network.lab import EchoServer, GatewayProcess, Wire
+
+pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(600)]
+
+SYSTEM = """
+    from kos.manifest import App, Context, PythonImage, System, TunnelIp
+    from kos.systems import Poukai
+
+    class Probing(System):
+        base = Poukai(tunnel=True)
+        release = "0.1.0"
+
+        def setup(self, ctx: Context) -> Context:
+            return (
+                ctx.put_app(App("probe", PythonImage("probe")))
+                .connect_protocol("probe", Poukai.internet)
+                .set_kos_options(
+                    tunnel_ips={"probe": TunnelIp("10.90.1.2", "255.255.0.0", "10.90.0.1")},
+                    disable_signing=True
+                )
+            )
+"""
+PROJECT = """
+    [project]
+    name = "probe"
+    version = "0.1.0"
+    requires-python = ">=3.11"
+"""
+PROBE = """
+    import json, socket, time
+    from kos import app
+    from kos.abi.services import INTERNET_STATUS
+
+    def main():
+        app.ready()
+        tunnel = app.connect("kos_internet_protocol")
+        while True:
+            status = json.loads(tunnel.call(INTERNET_STATUS).payload)
+            if status["state"] == "connected":
+                break
+            time.sleep(1)
+        with socket.create_connection((status["gateway"], 7), timeout=30) as c:
+            c.sendall(b"from the real image")
+            print("echo", c.recv(100).decode(), c.getsockname()[0], flush=True)
+        for port in (22, 80):
+            try:
+                socket.create_connection(("10.0.2.2", port), timeout=5)
+                print("reached", port, flush=True)
+            except OSError as error:
+                print("refused", port, flush=True)
+        time.sleep(3600)
+"""
+
+
+def project(folder: Path) -> Path:
+    (folder / "probe").mkdir(parents=True)
+    for name, text in (("system.py", SYSTEM), ("probe/pyproject.toml", PROJECT), ("probe/probe.py", PROBE)):
+        (folder / name).write_text(dedent(text))
+    return folder
+
+
+def test_an_app_of_the_real_image_reaches_the_gateway(tmp_path):
+    lab.require_tools()
+    needs_sdk()
+    public = pairs.generate(tmp_path / "keys", pairs.DEVICE_KEYS.items())
+    with lab.closing_all() as things:
+        wire = Wire()
+        things.append(wire.close)
+        echo = EchoServer(wire.gateway)
+        things.append(echo.close)
+        services = [f"echo=7:127.0.0.1:{echo.port}"]
+        gateway = GatewayProcess(wire, tmp_path / "gateway", user=False, services=services)
+        things.append(gateway.stop)
+        gateway.allow({"device-1": (public["tunnel"], ["10.90.1.2/32"])})
+        # To QEMU's guest, 10.0.2.2 is the machine that runs it: here the gateway's namespace.
+        environ = {"TUNNEL_PEER_ENDPOINT": "10.0.2.2:51820", "TUNNEL_PEER_KEY": gateway.public_key}
+        folder = project(tmp_path / "project")
+        options = ("-p", PLATFORM, "--keys", str(tmp_path / "keys"))
+        run = in_namespace(wire.gateway, lambda: Run(folder, environ, *options))
+        things.append(run.stop)
+        run.wait_for(r"probe +\| echo from the real image 10\.90\.1\.2")
+        run.wait_for(r"probe +\| refused 80")
+        assert not run.seen("reached")
+        (report,) = gateway.status()["devices"]
+        assert report["rx_bytes"] > 0
