@@ -34,8 +34,9 @@ _UNITS = {"": 1, "K": 1 << 10, "M": _MIB, "G": 1 << 30}
 _SIZE = re.compile(r"([1-9][0-9]{0,9})([KMG]?)")
 ENTRY = "kos.services.vmm.main:main"
 RAM_MIN, RAM_MAX = 16 * _MIB, 64 << 30
-# What QEMU and the service need beside the guest's RAM; see docs/packages/microvm.md for the measurement.
-OVERHEAD = 96 * _MIB
+# What QEMU and the service need beside the guest's RAM: with Debian's kernel, of which QEMU keeps a copy of
+# 30 MiB, 90 MiB were seen.
+OVERHEAD = 128 * _MIB
 PROCESSES = 32  # threads of QEMU and of the service
 SECTOR = 512
 CPUS_MAX = NETS_MAX = CONSOLES_MAX = 1
