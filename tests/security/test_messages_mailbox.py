@@ -258,6 +258,35 @@ def test_a_full_event_does_not_stop_a_client(server):
     mailbox.close()
 
 
+def test_a_single_use_token_is_not_made_new_by_passing_it_on():
+    """A message is put in without waking the owner, and the token given to an accomplice for the next one."""
+    server = Server("echo", "side")
+    try:
+        serve(server, flags=message.FLAG_SEND_PAYLOAD | message.TOKEN_FLAG_SINGLE_USE)
+        accomplice = server.app("accomplice", side="server")
+        accomplice.ask(Op.BIND, 0, 99, 0, data=b"side")
+        hostile = server.app("hostile", echo="client", side="client")
+        request_id = hostile.request("side", 6)
+        request = accomplice.next_event()
+        accomplice.ask(Op.TOKEN_CREATE, 1, message.FLAG_SEND_TOKEN, 3)
+        accomplice.ask(Op.REPLY, request.words[1], Status.OK, 0, 3)
+        between = hostile.request_result(request_id).words[4]
+        mailbox = RawMailbox(*hostile.request_result(hostile.request("echo", 5, 3)).descriptors)
+        mailbox.store("request_kind", message.REQUEST_SEND)
+        mailbox.store("request_seq", 1)
+        passed = hostile.ask(Op.TRANSFER, 5, between)
+        if passed.status == Status.OK:
+            taken = accomplice.ask(Op.ACCEPT, between, passed.words[0], 7)
+            again = RawMailbox(*taken.descriptors)
+            second = call(again, 1)
+            again.close()
+            assert (mailbox.load("taken_seq"), second) != (1, Status.OK), "it was used twice"
+        assert passed.status == Status.UNAUTHORIZED
+        mailbox.close()
+    finally:
+        server.stop()
+
+
 def test_a_flooding_client_does_not_starve_another(server):
     serve(server)
     _hostile, _id, mailbox = hostile_mailbox(server)

@@ -13,7 +13,7 @@ NULL_SLOT = 0  # slot 0 holds nothing: in a message it means "no token"
 
 FLAG_SEND_PAYLOAD = 1 << 0
 FLAG_SEND_TOKEN = 1 << 1
-TOKEN_FLAG_SINGLE_USE = 1 << 5
+TOKEN_FLAG_SINGLE_USE = 1 << 5  # one message, from the app that its creator gave it to: it is not passed on
 TOKEN_FLAGS_MASK = FLAG_SEND_PAYLOAD | FLAG_SEND_TOKEN | TOKEN_FLAG_SINGLE_USE
 
 # --- messages ---------------------------------------------------------------------------------------------

@@ -244,8 +244,14 @@ class Tables:
             token.shared.release()
 
     def take(self, app: App, slot: int) -> OwnToken | BufferToken:
-        """Take a token out of a slot to give it away. A mailbox never has three ends: the old one closes."""
+        """Take a token out of a slot to give it away. A mailbox never has three ends: the old one closes.
+
+        A single-use token stays with whom its creator gave it to: only the owner knows whether it was used,
+        and a fresh mailbox would make it new.
+        """
         token = app.usable_token(slot)
+        if isinstance(token, Mailbox) and token.flags & message.TOKEN_FLAG_SINGLE_USE:
+            raise Refusal(Status.UNAUTHORIZED)
         del app.slots[slot]
         if isinstance(token, Mailbox):
             moved = OwnToken(token.owner, token.badge, token.flags)
