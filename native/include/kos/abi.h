@@ -156,4 +156,5 @@
 #define KOS_VM_CONSOLE_READ 0x1u
 #define KOS_VM_CONSOLE_WRITE 0x2u
 #define KOS_VM_STATUS 0x3u
+#define KOS_VM_DISKS_MAX 0x5u
 #endif /* KOS_ABI_H */

@@ -78,3 +78,4 @@ MQTT_STATUS = 1  # reply: JSON of connected, reason, waiting, dropped, stored
 VM_CONSOLE_READ = 1
 VM_CONSOLE_WRITE = 2  # payload is what is typed; the reply is FULL while the guest takes none
 VM_STATUS = 3  # reply: JSON of memory, cpu_seconds, resident, disks, net
+VM_DISKS_MAX = 5  # virtio-blk devices of a microVM

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kos.assurance.settings import items, table
-from kos.manifest import App
+from kos.manifest import App, limits
 
-DISKS_MAX = 5  # virtio-blk devices of a microVM
+DISKS_MAX = limits.VM_DISKS_MAX
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Lengths of text are in characters. The JSON Schema and the codec both take their
 """
 
 from kos.abi.message import APP_NAME_MAX, PORT_NAME_MAX
+from kos.abi.services import VM_DISKS_MAX as VM_DISKS_MAX
 
 MANIFEST_BYTES_MAX = 8 << 20
 JSON_DEPTH_MAX = 32  # nesting of objects and arrays
@@ -42,7 +43,6 @@ MEMORY_MAX = 1 << 40  # bytes
 PROCESSES_MAX = 65536
 DESCRIPTORS_MAX = 65536
 IMAGE_BYTES_MAX = 4 << 30
-VM_DISKS_MAX = 5  # virtio-blk devices of a microVM
 STORAGE_BYTES_MAX = 1 << 44
 ADDRESS_MAX = (1 << 48) - 1  # of physical memory
 INTERRUPT_MAX = 1023

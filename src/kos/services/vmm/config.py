@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-DISKS_MAX = 5  # virtio-blk devices of a microVM
+from kos.abi.services import VM_DISKS_MAX
+
 MEMORY_MIN = 16 << 20  # bytes of RAM below which no arm64 Linux starts
 TEXT_MAX = 2048  # characters of the kernel's command line, arm64's COMMAND_LINE_SIZE
 
@@ -21,8 +22,8 @@ def parse(name: str, config: dict) -> Guest:
         ValueError: it is wrong; names the setting.
     """
     disks = tuple(_disk(entry) for entry in config.get("disks", ()))
-    if len(disks) > DISKS_MAX:
-        raise ValueError(f"disks: {len(disks)} are more than {DISKS_MAX}")
+    if len(disks) > VM_DISKS_MAX:
+        raise ValueError(f"disks: {len(disks)} are more than {VM_DISKS_MAX}")
     memory = config.get("memory")
     if isinstance(memory, bool) or not isinstance(memory, int) or memory < MEMORY_MIN:
         raise ValueError(f"memory: expected at least {MEMORY_MIN} bytes, found {memory!r}")
