@@ -14,7 +14,6 @@ BOARDS = {
         boot_modules=("sdhci_iproc", "mmc_block", "bcm2835_dma"),
         modules=(
             "genet",
-            "bcmgenet",
             "broadcom",
             "bcm2835_wdt",
             "i2c_bcm2835",
