@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from kos.device.seccomp.compiler import compile_policy
+from kos.device.seccomp.policy import policy_for
 from tests.device.systems import app, c_app, needs_bubblewrap
 from tests.security.hostile import beside_steady_apps
 
@@ -70,7 +75,10 @@ int main(int argc, char **argv) {{
     return 0;
 }}
 """
-_OTHER_ARCHITECTURE = 'int main(void) { __asm__ volatile("int $0x80" :: "a"(26)); return 0; }'
+_OTHER_ENTRIES = {
+    "32-bit": '__asm__ volatile("int $0x80" :: "a"(26));',
+    "x32": "syscall(0x40000000 | 101, 16, 1, 0, 0);",
+}
 
 
 @pytest.mark.parametrize("ordinary_user", USERS)
@@ -92,10 +100,42 @@ def test_calls_of_c_apps(tmp_path: Path, ordinary_user: bool) -> None:
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="not applicable: no second architecture here")
-def test_calls_of_another_architecture(tmp_path: Path) -> None:
-    """The 32-bit entry of an x86_64 kernel has other numbers: the filter must not be passed that way."""
-    with beside_steady_apps(tmp_path, c_app(_OTHER_ARCHITECTURE)) as system:
+@pytest.mark.parametrize("entry", _OTHER_ENTRIES)
+def test_calls_of_another_architecture(tmp_path: Path, entry: str) -> None:
+    """The other entries of an x86_64 kernel have other numbers: the filter must not be passed that way."""
+    source = "#include <unistd.h>\nint main(void) { " + _OTHER_ENTRIES[entry] + " return 0; }"
+    with beside_steady_apps(tmp_path, c_app(source)) as system:
         system.wait_for("hostile: killed by SIGSYS")
+
+
+# Puts on the filter in the file that it is given, then prints which of these sockets it may have.
+_SOCKETS = r"""
+import ctypes, socket, struct, sys
+program = open(sys.argv[1], "rb").read()
+memory = ctypes.create_string_buffer(program)
+filters = struct.pack("@HP", len(program) // 8, ctypes.addressof(memory))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+assert libc.prctl(22, 2, filters, 0, 0) == 0  # PR_SET_SECCOMP
+for family, kind, protocol in [
+    (2, 1, 0), (2, 1, 6), (2, 2, 17), (10, 1, 0), (10, 2, 0), (1, 1, 0),
+    (2, 1, 132), (2, 1, 262), (2, 2, 136), (10, 1, 262), (2, 3, 1), (17, 2, 0), (16, 3, 0), (38, 5, 0),
+]:
+    descriptor = libc.socket(family, kind, protocol)
+    print(family, kind, protocol, "made" if descriptor >= 0 else ctypes.get_errno())
+"""
+
+
+def test_sockets_of_an_app_with_a_network(tmp_path: Path) -> None:
+    """TCP and UDP and local ones; no SCTP, MPTCP or UDP-Lite, whose modules the kernel would load for it."""
+    program = tmp_path / "program"
+    program.write_bytes(compile_policy(policy_for("python", ("internet",)), os.uname().machine))
+    command = [sys.executable, "-c", _SOCKETS, str(program)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    made = [line.removesuffix(" made") for line in said if line.endswith(" made")]
+    assert made == ["2 1 0", "2 1 6", "2 2 17", "10 1 0", "10 2 0", "1 1 0"]
+    refused = {int(line.split()[3]) for line in said if not line.endswith(" made")}
+    assert refused == {errno.ENOSYS, errno.EAFNOSUPPORT}  # a violation where somebody listens, and netlink's
 
 
 @pytest.mark.parametrize("ordinary_user", USERS)

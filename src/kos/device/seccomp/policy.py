@@ -17,6 +17,7 @@ CLONE_NAMESPACES = 0x7E020000
 CLONE_PTRACE = 0x00002000
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 SOCK_STREAM, SOCK_DGRAM = 1, 2
+IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6 = 1, 6, 17, 58
 PROT_WRITE_EXEC = 0x6
 LOW_32 = 0xFFFFFFFF  # the kernel ignores the upper half of an ioctl's request: compare without it
 
@@ -170,12 +171,23 @@ _REFUSE = {
     "capget": errno.EPERM,
 }
 
-# Sockets of an app that has a network: TCP, UDP and ping, and local ones, which lead nowhere. No raw packets.
+# Sockets of an app that has a network: TCP, UDP and ping, and local ones, which lead nowhere. No raw packets,
+# and no other protocol: the kernel would load the module of any that is asked for.
+_SOCKETS = {
+    (AF_UNIX, SOCK_STREAM): (0,),
+    (AF_UNIX, SOCK_DGRAM): (0,),
+    (AF_INET, SOCK_STREAM): (0, IPPROTO_TCP),
+    (AF_INET, SOCK_DGRAM): (0, IPPROTO_UDP, IPPROTO_ICMP),
+    (AF_INET6, SOCK_STREAM): (0, IPPROTO_TCP),
+    (AF_INET6, SOCK_DGRAM): (0, IPPROTO_UDP, IPPROTO_ICMPV6),
+}
 _INTERNET = (
     *(
-        Rule("socket", (Condition(0, LOW_32, family), Condition(1, 0xF, kind)))
-        for family in (AF_UNIX, AF_INET, AF_INET6)
-        for kind in (SOCK_STREAM, SOCK_DGRAM)
+        Rule(
+            "socket", (Condition(0, LOW_32, family), Condition(1, 0xF, kind), Condition(2, LOW_32, protocol))
+        )
+        for (family, kind), protocols in _SOCKETS.items()
+        for protocol in protocols
     ),
     *names("bind listen accept accept4 connect"),
 )
