@@ -89,16 +89,37 @@ def tracked_text_files() -> list[Path]:
 
 def test_no_registry_or_mirror_is_named():
     hosts = re.compile(
-        "|".join(["pypi" + r"\.org", "deb" + r"\.debian\.org", "registry" + r"\.npmjs", "files.python" + "hosted"])
+        "|".join(
+            ["pypi" + r"\.org", "deb" + r"\.debian\.org", "registry" + r"\.npmjs", "files.python" + "hosted"]
+        )
     )
     for file in tracked_text_files():
         text = file.read_bytes().decode("utf-8", "ignore")
         assert not hosts.search(text), f"{file.relative_to(ROOT)} names a registry's or mirror's host"
 
 
+def links_of(page: Path) -> list[str]:
+    """What a page links to below this folder."""
+    found = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    return [target for target in found if "://" not in target]
+
+
 def test_links_in_the_docs_lead_somewhere():
-    link = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
     for page in [file for file in tracked_text_files() if file.suffix == ".md"]:
-        for target in link.findall(page.read_text()):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+        for target in links_of(page):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def test_every_page_of_the_docs_and_of_the_examples_is_reached_from_the_first():
+    waiting, seen = [ROOT / "docs/README.md"], set()
+    while waiting:
+        page = waiting.pop()
+        if page in seen:
+            continue
+        seen.add(page)
+        targets = [(page.parent / target).resolve() for target in links_of(page)]
+        waiting += [target for target in targets if target.suffix == ".md" and target.is_file()]
+    pages = [file for file in tracked_text_files() if file.suffix == ".md"]
+    ours = [file for file in pages if {"docs", "examples"} & set(file.relative_to(ROOT).parts[:1])]
+    missed = sorted(str(file.relative_to(ROOT)) for file in ours if file not in seen)
+    assert not missed, f"docs/README.md leads to none of {', '.join(missed)}"
