@@ -211,7 +211,8 @@ _RESOURCES: dict[str, tuple[Rule, ...]] = {
     "storage": (),
     "keys": (),
     "supervisor": (),
-    "network": (),  # ethernet and tunnel are handed what they use
+    # Ethernet and tunnel are handed what they use; Python asks for the index of the interface it sends to.
+    "network": ioctls(0x8933),  # SIOCGIFINDEX
     "internet": _INTERNET,  # not in a manifest: what a grant of kos_internet_protocol brings
     "kvm": _KVM,
 }
