@@ -11,6 +11,8 @@ import pytest
 
 from kos.keys import pairs
 from kos.network.namespaces import in_namespace
+from kos.tool.request import RunRequest
+from kos.tool.runners.qemu_arm_virt import make
 from tests.examples.running import Run
 from tests.integration.qemu_device import PLATFORM, needs_sdk
 from tests.network import lab
@@ -91,9 +93,14 @@ def test_an_app_of_the_real_image_reaches_the_gateway(tmp_path):
         # To QEMU's guest, 10.0.2.2 is the machine that runs it: here the gateway's namespace.
         environ = {"TUNNEL_PEER_ENDPOINT": "10.0.2.2:51820", "TUNNEL_PEER_KEY": gateway.public_key}
         folder = project(tmp_path / "project")
+        # The image first, which takes longer than a system may take to start.
+        (tmp_path / "made").mkdir()
+        make(RunRequest(folder, PLATFORM, keys=tmp_path / "keys"), tmp_path / "made")
         options = ("-p", PLATFORM, "--keys", str(tmp_path / "keys"))
         run = in_namespace(wire.gateway, lambda: Run(folder, environ, *options))
         things.append(run.stop)
+        for step in (r"generation 1", r"starts", r"of 7 apps ready"):
+            run.wait_for(step)
         run.wait_for(r"probe +\| echo from the real image 10\.90\.1\.2")
         run.wait_for(r"probe +\| refused 80")
         assert not run.seen("reached")
