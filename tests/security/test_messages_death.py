@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+from pathlib import Path
 
 import pytest
 
 from tests.device.msgserver.wire import DEADLINE, Server
+from tests.device.systems import RunningSystem, app, install
 from tests.security.test_messages_mailbox import ECHO, line_of
 
 pytestmark = pytest.mark.group("security")
@@ -110,3 +113,35 @@ def test_a_serving_app_is_told_when_the_message_server_is_killed(server):
     assert line_of(owner) == "serving"
     server.process.send_signal(signal.SIGKILL)
     assert owner.wait(DEADLINE) == 1
+
+
+_SERVE = """
+from kos.app import Server, ready
+def main():
+    server = Server()
+    server.bind("echo", lambda request: None)
+    ready()
+    print("serving")
+    server.serve()
+"""
+
+
+def test_apps_that_notice_the_death_before_the_supervisor_are_started_again(tmp_path: Path) -> None:
+    """Also those that are never restarted for a failure of their own."""
+    install(
+        tmp_path, {"owner": app(_SERVE, access={"msg0": {"echo": {"role": "server"}}})}, {"msg0": ["echo"]}
+    )
+    with RunningSystem(tmp_path) as system:
+        system.wait_for("| serving")
+        init = system.status()["msg_servers"]["msg0"]["pid"]
+        status = Path(f"/proc/{init}/status").read_text().splitlines()
+        outside = next(int(line.split()[1]) for line in status if line.startswith("PPid:"))
+        (inside,) = map(int, Path(f"/proc/{init}/task/{init}/children").read_text().split())
+        os.kill(outside, signal.SIGSTOP)  # it is what tells the supervisor
+        try:
+            os.kill(inside, signal.SIGKILL)
+            system.wait_for("| owner: exited with status 1")
+        finally:
+            os.kill(outside, signal.SIGCONT)
+        system.wait_for("| serving", times=2)
+        assert system.stop() == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import signal
 import socket
 import subprocess
@@ -266,6 +267,16 @@ class ServerUnit(Unit):
             if self.process is not None:
                 self.process.kill("it does not read its admin connection")
 
+    def lost(self) -> bool:
+        """Whether it is gone, which an app may notice before we do: nobody can be started on it then."""
+        if self._admin is not None:
+            poll = select.poll()
+            poll.register(self._admin, 0)  # a hang-up is always told
+            if not poll.poll(0):
+                return False
+        self.ready = False
+        return True
+
     def _cell(self, *, joined: bool) -> Cell:
         return server_cell(self._host.place, self._host.manifest, self.name)
 
@@ -339,6 +350,12 @@ class AppUnit(Unit):
         if self.process is not None and not self.ready:
             self.ready = True
             self._host.changed(self)
+
+    def on_end(self, end: End) -> None:
+        # Its authority went with its message server, and whatever it did then is not held against it.
+        if end.violation is None and any([server.lost() for server in self.servers]):
+            self._again = True
+        super().on_end(end)
 
     def on_started(self) -> None:
         if not self.servers:
