@@ -124,6 +124,7 @@ class Device:
     machine: qemu.Machine
     process: subprocess.Popen[bytes]
     started: float
+    log: Path | None = None  # where the console is kept for whoever looks at a failure
 
     def __post_init__(self) -> None:
         self.lines: list[tuple[float, str]] = []
@@ -135,6 +136,9 @@ class Device:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for raw in self.process.stdout:
+            if self.log:
+                with self.log.open("ab") as file:
+                    file.write(raw)
             with self._news:
                 self.lines.append((time.monotonic() - self.started, raw.decode(errors="replace").rstrip()))
                 self._news.notify_all()
@@ -177,7 +181,8 @@ class Device:
 @contextmanager
 def powered(machine: qemu.Machine) -> Iterator[Device]:
     """The machine, switched on."""
-    device = Device(machine, machine.start(), time.monotonic())
+    folder = getattr(machine, "folder", None)
+    device = Device(machine, machine.start(), time.monotonic(), folder and folder / "console.log")
     try:
         yield device
     finally:

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
+
+from kos.build.image.run import run
 
 from .qemu_device import STEADY, needs_sdk, new_machine, powered, project
 
 pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(900)]
 
 
+def places(disk: Path, secrets: list[bytes]) -> list[str]:
+    """Names of the partitions that hold one of the secrets."""
+    table = json.loads(run("sfdisk", "--json", disk))["partitiontable"]["partitions"]
+    data = disk.read_bytes()
+    found = []
+    for secret in secrets:
+        at = data.find(secret)
+        while at >= 0:
+            inside = [
+                one["name"] for one in table if one["start"] * 512 <= at < (one["start"] + one["size"]) * 512
+            ]
+            found += inside or ["outside"]
+            at = data.find(secret, at + 1)
+    return found
+
+
 @pytest.mark.parametrize("platform", ["qemu-arm-virt", "qemu-arm-virt,arch=aarch32"])
 def test_the_device_boots_to_a_ready_system(platform, tmp_path, capsys):
     needs_sdk(platform)
     source = project(tmp_path / "project", {"alpha": STEADY.format(text="alpha one")}, "1.0.0")
-    with powered(new_machine(source, tmp_path / "machine", platform)) as device:
+    machine = new_machine(source, tmp_path / "machine", platform)
+    secrets = [path.read_bytes() for path in sorted((tmp_path / "machine/contents/keys").glob("*.key"))]
+    assert len(secrets) == 2
+    found = places(machine.disk, secrets)
+    assert found and all(name == "kos-keys" for name in found), "private keys are on the key partition only"
+    with powered(machine) as device:
         ready = device.wait_for("5 of 5 apps ready")
         with capsys.disabled():
             print(f"\n{platform}: power-on to ready {device.lines[ready][0]:.1f} s")
