@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.server.devices import Park, park
-from tests.server.running import PASSWORD, Server, running
+from tests.server.fixtures import devices, fleet, studio
+
+__all__ = ["browser", "devices", "fleet", "page", "studio"]
 
 SHOTS = Path(os.environ.get("KOS_TEST_SHOTS", Path(__file__).parent / "shots"))
 
@@ -46,26 +47,6 @@ def page(browser: Browser) -> Iterator[Page]:
     yield made
     context.close()
     assert not errors
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("studio"), auto_accept=True) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KOS_SERVER_ADMIN_PASSWORD", PASSWORD)
-        with running(tmp_path_factory.mktemp("fleet"), product="fleet", heartbeat=2.0) as server:
-            yield server
-
-
-@pytest.fixture
-def devices() -> Iterator[Park]:
-    with park() as made:
-        yield made
 
 
 def shot(page: Page, name: str) -> None:

@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
-from kos.tool import options, output
-from kos.tool.server_client import SERVER, ServerClient
+from kos.tool.server_actions import rollout_action
 
 SECTION = "Servers"
 
-
-@click.command()
-@click.argument("rollout", type=int)
-@SERVER
-@options.JSON
-def command(rollout: int, url: str | None, as_json: bool) -> None:
-    """End a rollout and take back its offers."""
-    found = ServerClient(url).post(f"/rollouts/{rollout}/abort")
-    if as_json:
-        output.result_json(found)
-    else:
-        output.result(f"{found['name']} is {found['state']}")
+command = rollout_action("abort", "End a ROLLOUT and take back its offers.")
