@@ -1,4 +1,4 @@
-"""Data out by MQTT: a Python app with paho, a C app, and the relay that keeps what they say until it arrived."""
+"""Data out by MQTT: a Python app with paho, a C app, and the relay that keeps what they say."""
 
 from kos.manifest import App, CImage, Context, PythonImage, System, TunnelIp
 from kos.systems import MqttRelay, Poukai
