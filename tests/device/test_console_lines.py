@@ -144,6 +144,16 @@ def test_filter_keeps_an_app_and_what_is_said_of_it() -> None:
     assert list(only(lines, ["supervisor"])) == [lines[2], lines[3]]
 
 
+def test_only_some_apps_with_what_the_log_prints_for_them() -> None:
+    lines = [
+        format_line(1, "log_server", "info  a: one"),
+        format_line(1, "log_server", "error b: a: two"),
+        format_line(1, "c", "info  a: three"),
+    ]
+    assert list(only(lines, ["a"])) == [lines[0]]
+    assert list(only(lines, ["log_server"])) == lines[:2]
+
+
 def test_colour_keeps_the_text() -> None:
     line = format_line(1, "a", "one a")
     assert "\x1b[" in coloured(line) and coloured(line).endswith("| one a")

@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from kos.device.console.lines import CONTINUED, SUPERVISOR, WHOLE
 
 _LINE = re.compile(r"\| *(?P<time>\d+\.\d{3})\| (?P<app>\S+) *(?P<marker>[|+]) ?(?P<text>.*)", re.DOTALL)
+# Whoever prints for others, and where it says for whom.
+_ABOUT = {
+    SUPERVISOR: re.compile(r"(?P<app>[^:]+):"),
+    "log_server": re.compile(r"(?:debug|info|warn|error) +(?P<app>[^:]+):"),
+}
 # Bright enough on dark and on light; red and yellow are left to what is wrong.
 _COLOURS = (36, 32, 35, 34, 96, 92, 95, 94)
 _SUPERVISOR_COLOUR = 33
@@ -40,14 +45,14 @@ def parse_line(line: str) -> ConsoleLine | None:
 
 
 def only(lines: Iterable[str], apps: Iterable[str]) -> Iterator[str]:
-    """The lines of these apps, unchanged; and of the supervisor those that speak of one of them."""
+    """The lines of these apps, unchanged; and of the supervisor and the log those that speak of one of them."""
     wanted = set(apps)
     for line in lines:
         parsed = parse_line(line)
         if parsed is None:
             continue
-        about = parsed.text.partition(":")[0] if parsed.app == SUPERVISOR else parsed.app
-        if parsed.app in wanted or about in wanted:
+        named = _ABOUT[parsed.app].match(parsed.text) if parsed.app in _ABOUT else None
+        if parsed.app in wanted or (named and named["app"] in wanted):
             yield line
 
 
