@@ -73,7 +73,7 @@ def test_refused(studio: Server, tmp_path: Path, name: str) -> None:
         answer = client.post("/api/v1/releases", content=body)
         assert answer.status_code == 400, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
-        assert str(studio.settings.data) not in answer.json()["detail"], "no path of the server is told"
+        assert str(studio.settings.data) not in answer.text, "no path of the server is told"
         assert client.get("/api/v1/releases").json() == []
     assert files(studio) == before
 
@@ -116,7 +116,8 @@ def test_downloads_go_on_where_they_stopped(studio: Server, tmp_path: Path) -> N
         assert client.get(f"/artifacts/sha256/{'0' * 64}").status_code == 404
         token = studio.services.tokens.issue("ab" * 16)
         assert client.get(url, headers={"authorization": f"Bearer {token}"}).status_code == 401
-        assert client.get(url, headers={"authorization": "Bearer x.1.y"}).status_code == 401
+        for wrong in (b"x.1.y", b"x.\xb2.y", b"x.1.\xe4", b"x." + b"1" * 5000 + b".y", b"x"):
+            assert client.get(url, headers={"authorization": b"Bearer " + wrong}).status_code == 401
         assert client.delete(f"/api/v1/releases/{release['id']}").status_code == 204
         assert client.get(url).status_code == 404
         assert not any(release["manifest"] in name for name in files(studio))

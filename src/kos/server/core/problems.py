@@ -62,7 +62,6 @@ SCHEMA: dict[str, Any] = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "hint": {"type": "string"},
-        "where": {"type": "string"},
         "id": {"type": "string"},
     },
 }
@@ -89,7 +88,8 @@ def problem(status: int, detail: str = "", **more: str | None) -> JSONResponse:
 async def on_kos_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, KosError)
     status = error.status if isinstance(error, Problem) else 400
-    return problem(status, error.message, hint=error.hint, where=error.where)
+    # `where` may be a path of this machine, which is nobody's business.
+    return problem(status, error.message, hint=error.hint)
 
 
 async def on_http_error(_request: Request, error: Exception) -> JSONResponse:

@@ -18,6 +18,7 @@ from kos.server.core.db.models import Device, Overlay, Release
 from kos.server.core.devices.identity import ACCEPTED
 from kos.server.settings import Settings
 
+EXPIRES_DIGITS = 12  # of the time in a token
 TOKEN_LIFE = 7 * 24 * 3600  # seconds that a device may fetch what it was offered
 
 
@@ -35,7 +36,8 @@ class DownloadTokens:
         """The device that a token was made for. Raises KosError."""
         device, _, rest = token.partition(".")
         expires, _, seal = rest.partition(".")
-        if not expires.isdigit() or not hmac.compare_digest(seal, self._seal(device, int(expires))):
+        plain = token.isascii() and expires.isdigit() and len(expires) <= EXPIRES_DIGITS
+        if not plain or not hmac.compare_digest(seal, self._seal(device, int(expires))):
             raise KosError("not a download token of this server")
         if int(expires) < time.time():
             raise KosError("the download token has expired")
