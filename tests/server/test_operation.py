@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,25 @@ def test_the_audit_log_shows_that_it_was_changed(tmp_path: Path) -> None:
     with database.read() as session, pytest.raises(KosError, match="changed at entry 2"):
         audit.verify(session, None)
     database.close()
+
+
+def test_audit_entries_of_many_writers_make_one_chain() -> None:
+    if postgres.find("initdb") is None:
+        pytest.skip("needs postgresql: apt-get install postgresql")
+    with postgres.cluster() as url:
+        database = Database(url.replace("postgresql://", "postgresql+psycopg://"))
+        database.migrate()
+
+        def write(name: str) -> None:
+            for number in range(10):
+                with database.write() as session:
+                    audit.record(session, None, name, str(number))
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(write, "abcd"))
+        with database.read() as session:
+            assert audit.verify(session, None) == 40
+        database.close()
 
 
 def test_one_process_holds_the_lease(tmp_path: Path) -> None:

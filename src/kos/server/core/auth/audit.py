@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from kos.abi.errors import KosError
@@ -14,6 +14,7 @@ from kos.server.core.auth.permissions import Principal
 from kos.server.core.db.models import AuditEntry, now
 
 FIRST_SEAL = "0" * 64
+SEAL_LOCK = 7532  # the number of our lock in PostgreSQL
 
 
 def record(
@@ -28,12 +29,15 @@ def record(
 ) -> None:
     """Add one entry, in the transaction of the change itself. No principal: the server itself did it."""
     organisation = principal.organisation_id if principal else organisation_id
+    if session.get_bind().dialect.name == "postgresql":
+        # Locking the last row is not enough: who waited for it would not see the one that came meanwhile.
+        lock = text("SELECT pg_advisory_xact_lock(:kind, :organisation)")
+        session.execute(lock, {"kind": SEAL_LOCK, "organisation": (organisation or 0) % (1 << 31)})
     last = session.scalar(
         select(AuditEntry.seal)
         .where(AuditEntry.organisation_id == organisation)
         .order_by(AuditEntry.id.desc())
         .limit(1)
-        .with_for_update()
     )
     entry = AuditEntry(
         organisation_id=organisation,
