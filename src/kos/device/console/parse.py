@@ -45,7 +45,7 @@ def parse_line(line: str) -> ConsoleLine | None:
 
 
 def only(lines: Iterable[str], apps: Iterable[str]) -> Iterator[str]:
-    """The lines of these apps, unchanged; and of the supervisor and the log those that speak of one of them."""
+    """The lines of these apps, unchanged; of the supervisor and the log those that speak of them."""
     wanted = set(apps)
     for line in lines:
         parsed = parse_line(line)
