@@ -82,6 +82,8 @@ class UpgradeClient:
             if event.get("last"):
                 return
             yield event
+            if event.get("reboot"):
+                return  # nothing more comes: the simulator's socket stays open while its machine restarts
 
     def collect(self) -> list[str]:
         """Have the device remove what no generation needs; the names of what went."""
