@@ -14,7 +14,7 @@ PAUSE = 0.2  # seconds between two looks at the console
 def main() -> None:
     app.ready()
     console = app.connect(PORT)
-    position, seen = read_until(console, 0, b"guest: ready")
+    position = read_until(console, 0, b"guest: ready")
     console.call(VM_CONSOLE_WRITE, payload=b"hello\n")
     read_until(console, position, b"guest: hello to you")
     print("the guest said hello")
@@ -23,8 +23,8 @@ def main() -> None:
         time.sleep(3600)
 
 
-def read_until(console: app.Token, position: int, wanted: bytes) -> tuple[int, bytes]:
-    """Read the console from `position` on until it holds `wanted`."""
+def read_until(console: app.Token, position: int, wanted: bytes) -> int:
+    """Read the console from `position` on until it holds `wanted`; → the position after it."""
     seen = b""
     while wanted not in seen:
         reply = console.call(VM_CONSOLE_READ, position)
@@ -32,4 +32,4 @@ def read_until(console: app.Token, position: int, wanted: bytes) -> tuple[int, b
         seen += bytes(reply.payload)
         if not reply.payload:
             time.sleep(PAUSE)
-    return position, seen
+    return position
