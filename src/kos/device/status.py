@@ -54,7 +54,9 @@ class Questions:
     def answer(self, server: str, event: dict[str, Any]) -> None:
         """A message server has spoken."""
         if event.get("seq") == self._sequence and server in self._missing:
-            self._found[server] = event.get("apps", {})
+            self._found.setdefault(server, {}).update(event.get("apps", {}))
+            if event.get("more"):
+                return
             self._missing.discard(server)
             if not self._missing:
                 self._finish(self._sequence)

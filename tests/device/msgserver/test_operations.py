@@ -354,3 +354,11 @@ def test_status_counts_what_each_app_holds(server):
     assert status["station"]["clients"] == 1
     assert status["sensor"]["tokens"] == 1
     assert status["station"]["serves"] == ["weather"]
+
+
+def test_a_status_of_many_apps_comes_in_parts(server):
+    names = [f"app{number}" for number in range(600)]
+    held = [server.register(name, 0x20000 + n, {"weather": "client"}) for n, name in enumerate(names)]
+    assert sorted(server.status()) == sorted(names)
+    for connection in held:
+        connection.close()

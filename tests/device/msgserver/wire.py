@@ -130,7 +130,12 @@ class Server:
 
     def status(self) -> dict:
         self.command({"op": "status", "seq": 1})
-        return self.wait_event("status")["apps"]
+        apps: dict = {}
+        while True:
+            part = self.wait_event("status")
+            apps |= part["apps"]
+            if not part["more"]:
+                return apps
 
     def register(self, name: str, app_id: int, access: dict[str, str]) -> socket.socket:
         """The app's end of a new control connection."""

@@ -19,6 +19,7 @@ from kos.device.msgserver.operations import Answer, Operations
 from kos.device.msgserver.tables import App, Mailbox, Tables
 
 ADMIN_PACKET_MAX = 256 << 10  # bytes of one JSON packet on the admin connection
+STATUS_PART_BYTES = 64 << 10  # of apps in one packet of a status, before the last of them
 VIOLATIONS_MAX = 64  # malformed packets from one app before it is disconnected
 REPORT_INTERVAL = 1.0  # seconds between two reports of one kind about one app; the rest is counted
 
@@ -123,7 +124,7 @@ class MessageServer:
                 if app:
                     self._disconnect(app)
             case "status":
-                self._send_admin({"event": "status", "seq": command["seq"], "apps": self._status()})
+                self._send_status(command["seq"])
 
     def _register(self, command: dict, connection: socket.socket) -> None:
         previous = self._tables.apps.get(command["app"])
@@ -154,6 +155,18 @@ class MessageServer:
             self._admin.send(json.dumps(event).encode())
         except ConnectionError:
             self._running = False
+
+    def _send_status(self, seq: int) -> None:
+        """Answer in parts, each of which fits a packet however many apps there are."""
+        part: dict[str, dict] = {}
+        size = 0
+        for name, status in self._status().items():
+            part[name] = status
+            size += len(json.dumps(status))
+            if size > STATUS_PART_BYTES:
+                self._send_admin({"event": "status", "seq": seq, "apps": part, "more": True})
+                part, size = {}, 0
+        self._send_admin({"event": "status", "seq": seq, "apps": part, "more": False})
 
     def _status(self) -> dict:
         return {
