@@ -116,9 +116,9 @@ def test_ready_is_seen_across_pieces() -> None:
 
 def test_the_port_answers() -> None:
     typed: list[bytes] = []
-    takes = [True]
+    takes = [2]
 
-    def type_in(data: bytes) -> bool:
+    def type_in(data: bytes) -> int:
         typed.append(data)
         return takes[0]
 
@@ -127,9 +127,9 @@ def test_the_port_answers() -> None:
     port = Port(console, type_in, lambda: b"{}")
     assert port.answer("a", VM_CONSOLE_READ, 0, b"") == (Status.OK, 3, b"up\n")
     assert port.answer("a", VM_CONSOLE_READ, 0, b"x").status is Status.BAD_REQUEST
-    assert port.answer("a", VM_CONSOLE_WRITE, 0, b"ls\n") == (Status.OK, 3, b"")
+    assert port.answer("a", VM_CONSOLE_WRITE, 0, b"ls\n") == (Status.OK, 2, b"")
     assert port.answer("a", VM_CONSOLE_WRITE, 0, b"").status is Status.BAD_REQUEST
-    takes[0] = False
+    takes[0] = 0
     assert port.answer("a", VM_CONSOLE_WRITE, 0, b"ls\n").status is Status.FULL
     assert port.answer("a", VM_STATUS, 0, b"") == (Status.OK, 0, b"{}")
     assert port.answer("a", 99, 0, b"").status is Status.NOT_IMPLEMENTED

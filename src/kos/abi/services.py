@@ -73,9 +73,9 @@ INTERNET_COUNTERS = 2  # reply: JSON of the caller's counters: reason -> [packet
 MQTT_STATUS = 1  # reply: JSON of connected, reason, waiting, dropped, stored
 
 # --- vm: the console of a microVM, on a port of the manifest's choosing -----------------------------------
-# READ: param is the position wanted (0 at first); the reply's payload is output from there, or from the oldest
-# kept, none when there is nothing new; its param is the position to ask for next. Positions have 32 bits.
+# READ: param is the position wanted (0 at first); the reply's payload is output from there, or from the
+# oldest kept, none when there is nothing new; its param is the position to ask for next, in 32 bits.
 VM_CONSOLE_READ = 1
-VM_CONSOLE_WRITE = 2  # payload is what is typed; the reply is FULL while the guest takes none
+VM_CONSOLE_WRITE = 2  # payload is what is typed; the reply's param is how much was taken, FULL for nothing
 VM_STATUS = 3  # reply: JSON of memory, cpu_seconds, resident, disks, net
 VM_DISKS_MAX = 5  # virtio-blk devices of a microVM

@@ -17,7 +17,7 @@ KEEP = 64 << 10  # bytes of output that can be read back
 _PARAM_MASK = 0xFFFF_FFFF  # positions travel in a param, which has 32 bits on small machines
 
 
-TypeIn = Callable[[bytes], bool]
+TypeIn = Callable[[bytes], int]
 
 
 class Console:
@@ -56,7 +56,7 @@ class Port:
     """The logic of the console's port."""
 
     def __init__(self, console: Console, type_in: TypeIn, status: Callable[[], bytes]) -> None:
-        """`type_in` gives bytes to the guest, or says False when it takes none; `status` is JSON."""
+        """`type_in` gives bytes to the guest and says how many it took; `status` is JSON."""
         self._console, self._type_in, self._status = console, type_in, status
 
     def answer(self, _app: str, label: int, param: int, payload: bytes) -> Answer:
@@ -66,7 +66,8 @@ class Port:
         if label == VM_CONSOLE_WRITE:
             if not payload:
                 return BAD_REQUEST
-            return Answer(Status.OK, len(payload)) if self._type_in(payload) else Answer(Status.FULL)
+            taken = self._type_in(payload)
+            return Answer(Status.OK, taken) if taken else Answer(Status.FULL)
         if label == VM_STATUS:
             return Answer(Status.OK, 0, self._status()[:PAYLOAD_MAX_SIZE])
         return NOT_IMPLEMENTED

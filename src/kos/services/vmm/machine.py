@@ -48,15 +48,16 @@ class Machine:
         os.write(1, f"{chr(10) if self._line_open else ''}vmm: {text}\n".encode())
         self._line_open = False
 
-    def type_in(self, data: bytes) -> bool:
-        """Give bytes to the guest's console; False while it takes none."""
+    def type_in(self, data: bytes) -> int:
+        """Give bytes to the guest's console; → how many it took."""
         try:
-            return self._serial is not None and self._serial.send(data, socket.MSG_DONTWAIT) == len(data)
+            return self._serial.send(data, socket.MSG_DONTWAIT) if self._serial else 0
         except OSError:
-            return False
+            return 0
 
     def run(self) -> int:
         """Run the guest until it ends; → the app's exit status."""
+        process = self._start()
         wake, woken = socket.socketpair()
         wake.setblocking(False)
         woken.setblocking(False)
@@ -64,7 +65,6 @@ class Machine:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        process = self._start()
         with selectors.DefaultSelector() as selector:
             for connection in (woken, self._serial, self.qmp.connection):
                 selector.register(connection, selectors.EVENT_READ)
