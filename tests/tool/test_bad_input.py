@@ -149,7 +149,7 @@ def test_an_archive_that_was_tampered_with(place):
         (["run", "good", "--name", "../x"], "cannot be a run's name"),
         (["run", "good", "--keys", "none"], "does not exist"),
         (["run", "good", "--keys", "good"], "cannot be read"),
-        (["run", "good", "-p", "am335x"], "am335x"),
+        (["run", "good", "-p", "am335x"], "no am335x waits in fastboot"),
         (["watch", "good", "-p", "am335x"], "this machine only"),
         (["status"], "no system is running"),
         (["status", "none"], "no system named 'none'"),

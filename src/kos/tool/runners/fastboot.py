@@ -13,6 +13,7 @@ import tempfile
 import termios
 from pathlib import Path
 
+from kos.abi.errors import KosError
 from kos.build.image import data, disk, modules, system
 from kos.build.image.device import KEYS_SIZE
 from kos.build.image.run import run as run_program
@@ -31,7 +32,14 @@ _SPEED = termios.B115200
 
 def run(request: RunRequest) -> int:
     """Send the system and attach the serial console, until Ctrl-C."""
-    facts, sdk = board(PlatformSpec.parse(request.platform)), install.current()
+    spec = PlatformSpec.parse(request.platform)
+    # Asked before the image is made, which takes a while.
+    if not request.fastboot and not run_program("fastboot", "devices").strip():
+        raise KosError(
+            f"no {spec.name} waits in fastboot on USB",
+            hint="type `fastboot usb 0` at its U-Boot prompt, or name it with --fastboot tcp:ADDRESS",
+        )
+    facts, sdk = board(spec), install.current()
     with tempfile.TemporaryDirectory(prefix="kos-fastboot-") as folder:
         command = prepare(request, facts, sdk, Path(folder))
         output.step("sending the system to the board")
