@@ -8,7 +8,6 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from sqlalchemy import select
 
@@ -29,6 +28,7 @@ from kos.server.core.devices.desired import DownloadTokens
 from kos.server.core.devices.login import DEFAULT_ORGANISATION, LoginDesk
 from kos.server.core.devices.sessions import Sessions
 from kos.server.core.live import Live
+from kos.server.core.shared_secret import read_or_create
 from kos.server.core.worker import Worker
 from kos.server.fleet.engine import RolloutEngine
 from kos.server.settings import Settings
@@ -46,7 +46,7 @@ class Services:
         self.database = Database(settings.database_url)
         self.blobs = BlobStore(settings.blobs)
         self.keys: BusKeys = load_or_create(settings.keys)
-        self.tokens = DownloadTokens(_secret(settings.keys / "download.key"))
+        self.tokens = DownloadTokens(read_or_create(settings.keys / "download.key", secrets.token_bytes(32)))
         self.studio_csrf = secrets.token_hex(32)
         self.claim_limit = RateLimit(burst=10, per_minute=10)
         self.login_limit = RateLimit(burst=10, per_minute=20)
@@ -119,18 +119,3 @@ class Services:
         await self.process.start()
         reachable = "127.0.0.1" if node.host == "0.0.0.0" else node.host
         self.bus.urls[:] = [f"nats://{reachable}:{node.port}"]
-
-
-def _secret(path: Path) -> bytes:
-    """A random secret that all processes of the installation share."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.touch(0o600)
-    draft.write_bytes(secrets.token_bytes(32))
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass  # made before: that one counts
-    finally:
-        draft.unlink()
-    return path.read_bytes()

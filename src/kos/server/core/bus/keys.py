@@ -12,6 +12,7 @@ from pathlib import Path
 import nkeys
 
 from kos.abi.errors import KosError
+from kos.server.core.shared_secret import read_or_create
 
 NAMES = {
     "account": nkeys.PREFIX_BYTE_ACCOUNT,
@@ -35,24 +36,11 @@ class BusKeys:
 
 def load_or_create(folder: Path) -> BusKeys:
     """Read the seeds; make those that are missing."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return BusKeys(**{role: _seed(folder / f"bus-{role}.seed", prefix) for role, prefix in NAMES.items()})
 
 
 def _seed(path: Path, prefix: int) -> str:
-    fresh = nkeys.encode_seed(os.urandom(32), prefix)
-    # Written aside and linked into place: a process that starts at the same moment sees all of it or nothing.
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(fresh)
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass  # made before: that one counts
-    finally:
-        draft.unlink()
-    seed = path.read_text().strip()
+    seed = read_or_create(path, nkeys.encode_seed(os.urandom(32), prefix)).decode().strip()
     if not seed.startswith("S"):
         raise KosError("not a bus seed", where=str(path), hint="restore it from a backup of the data folder")
     return seed
