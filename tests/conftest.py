@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -19,6 +20,7 @@ GROUPS = {
     "unit": "everything else",
 }
 NOT_APPLICABLE = "not applicable:"  # a skip for this reason names no missing tool
+FIGURES = "figures"  # the property of a report that holds what its test measured
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,3 +58,23 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     if NOT_APPLICABLE not in reason:
         report.outcome = "failed"
         report.longrepr = f"skipped in CI, where every tool must be there: {reason}"
+
+
+@pytest.fixture
+def figures(record_property) -> Callable[[str], None]:
+    """Say what was measured: it is printed after the run, whichever worker measured it."""
+    return lambda text: record_property(FIGURES, text)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    reports = [one for found in terminalreporter.stats.values() for one in found if hasattr(one, "nodeid")]
+    texts = {
+        (report.nodeid, str(text))
+        for report in reports
+        for name, text in getattr(report, "user_properties", ())
+        if name == FIGURES
+    }
+    if texts:
+        terminalreporter.section("figures")
+    for nodeid, text in sorted(texts):
+        terminalreporter.line(f"{nodeid}\n{text}\n")

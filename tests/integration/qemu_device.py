@@ -48,6 +48,7 @@ def needs_sdk(platform: str = PLATFORM) -> install.Sdk:
 
 SYSTEM = """
     from kos.manifest import App, Context, PythonImage, Restart, System
+    from kos.manifest.resources import Storage
     from kos.systems.poukai import Poukai
 
 
@@ -58,7 +59,8 @@ SYSTEM = """
         def setup(self, ctx: Context) -> Context:
             ctx = ctx.set_kos_options(persistent_boot=True, {options})
             for name in {apps}:
-                ctx = ctx.put_app(App(name, PythonImage(name), restart=Restart(backoff_max=0.2)))
+                restart, resources = Restart(backoff_max=0.2), [Storage(1 << 20)]
+                ctx = ctx.put_app(App(name, PythonImage(name), restart=restart, resources=resources))
                 ctx = ctx.connect_protocol(name, Poukai.log)
             return ctx
 """
@@ -74,6 +76,21 @@ STEADY = """
     from kos import app
 
     def main():
+        app.ready()
+        print("{text}", flush=True)
+        while True:
+            time.sleep(3600)
+"""
+KEEPING = """
+    import os, time
+    from kos import app
+
+    def main():
+        with open("/data/kept", "w") as file:
+            file.write("kept")
+            file.flush()
+            os.fsync(file.fileno())
+        os.fsync(os.open("/data", os.O_RDONLY))
         app.ready()
         print("{text}", flush=True)
         while True:

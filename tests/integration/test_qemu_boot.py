@@ -31,7 +31,7 @@ def places(disk: Path, secrets: list[bytes]) -> list[str]:
 
 
 @pytest.mark.parametrize("platform", ["qemu-arm-virt", "qemu-arm-virt,arch=aarch32"])
-def test_the_device_boots_to_a_ready_system(platform, tmp_path, capsys):
+def test_the_device_boots_to_a_ready_system(platform, tmp_path, figures):
     needs_sdk(platform)
     source = project(tmp_path / "project", {"alpha": STEADY.format(text="alpha one")}, "1.0.0")
     machine = new_machine(source, tmp_path / "machine", platform)
@@ -41,8 +41,7 @@ def test_the_device_boots_to_a_ready_system(platform, tmp_path, capsys):
     assert found and all(name == "kos-keys" for name in found), "private keys are on the key partition only"
     with powered(machine) as device:
         ready = device.wait_for("5 of 5 apps ready")
-        with capsys.disabled():
-            print(f"\n{platform}: power-on to ready {device.lines[ready][0]:.1f} s")
+        figures(f"{platform}: power-on to ready {device.lines[ready][0]:.1f} s")
         # Two apps' lines may come in either order; this is the last of its checks.
         device.wait_for("self_test .*passed read-only")
         text = device.text()

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(900)]
 ONCE = "disable_signing=True, boot_attempts=1"
 
 
-def test_a_system_upgrade_goes_to_the_other_slot_and_a_bad_one_comes_back(tmp_path, capsys):
+def test_a_system_upgrade_goes_to_the_other_slot_and_a_bad_one_comes_back(tmp_path, figures):
     sdk = needs_sdk()
     facts = board(PlatformSpec.parse(PLATFORM))
     apps = {"alpha": STEADY.format(text="alpha one")}
@@ -52,8 +52,7 @@ def test_a_system_upgrade_goes_to_the_other_slot_and_a_bad_one_comes_back(tmp_pa
         assert events[0]["event"] == "installed" and events[0]["reboot"]
         at = device.wait_for("generation 2 .trial., release 1.1.0, slot b")
         at = device.wait_for("healthy: generation 2", at)
-        with capsys.disabled():
-            print(f"\nsystem upgrade: {sent} bytes")
+        figures(f"system upgrade: {sent} bytes")
 
         push(device, third, tmp_path)
         at = device.wait_for("Kernel panic", at)

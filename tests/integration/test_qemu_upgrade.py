@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(900)]
 READY = r"apps ready after"
 
 
-def test_app_upgrades_are_live_and_bad_ones_are_taken_back(tmp_path, capsys):
+def test_app_upgrades_are_live_and_bad_ones_are_taken_back(tmp_path, figures):
     needs_sdk()
     apps = {"alpha": STEADY.format(text="alpha one"), "beta": STEADY.format(text="beta one")}
     first = archive(project(tmp_path / "one", apps, "1.0.0"), tmp_path / "one.zip")
@@ -39,9 +39,8 @@ def test_app_upgrades_are_live_and_bad_ones_are_taken_back(tmp_path, capsys):
         assert events[1]["started"] == ["beta"]
         device.wait_for("beta two")
         assert device.text().count("alpha one") == starts, "an app that did not change was started again"
-        with capsys.disabled():
-            change = events[1]["seconds"]
-            print(f"\napp-only upgrade: {sent} bytes, {change} s of change, {seconds:.1f} s until healthy")
+        change = events[1]["seconds"]
+        figures(f"app-only upgrade: {sent} bytes, {change} s of change, {seconds:.1f} s until healthy")
 
         events, _ = push(device, third, tmp_path)
         assert [event["event"] for event in events] == [

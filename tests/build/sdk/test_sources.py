@@ -1,8 +1,12 @@
 """Where packages come from, how they are locked and listed; nothing is downloaded here."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
 
 from kos.abi.errors import KosError
 from kos.build.sdk import home, lock, sbom
@@ -40,6 +44,20 @@ def test_the_bill_names_each_package_once():
     (component,) = bill["components"]
     assert bill["bomFormat"] == "CycloneDX"
     assert component["purl"] == "pkg:deb/debian/libc6@2.41-12%2Bdeb13u4?arch=arm64&distro=trixie"
+
+
+def test_the_bill_is_what_cyclonedx_says_it_must_be():
+    """Checked by CycloneDX's own validator against its published schema, package URLs by packageurl."""
+    other = replace(PACKAGE, name="libstdc++6", version="1:14.2.0-19~bpo")
+    text = sbom.dumps(lock.Lock("1.0.0", {"a": [PACKAGE, other]}))
+    problem = JsonStrictValidator(SchemaVersion.V1_5).validate_str(text)
+    assert problem is None, problem
+    urls = [PackageURL.from_string(one["purl"]) for one in json.loads(text)["components"]]
+    assert [(url.type, url.name, url.version) for url in urls] == [
+        ("deb", "libc6", "2.41-12+deb13u4"),
+        ("deb", "libstdc++6", "1:14.2.0-19~bpo"),
+    ]
+    assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(text.replace("SHA-256", "SHA-0")) is not None
 
 
 def test_a_damaged_package_is_removed(tmp_path):

@@ -7,8 +7,10 @@ file covers the index, the index covers each package; we compare the hash of wha
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,11 @@ from kos.build.sdk.sources import Source, plain_environment
 
 Progress = Callable[[str], None]
 _INSTALL = re.compile(r"^Inst (?P<name>\S+) (?:\[\S+\] )?\((?P<version>\S+) ", re.MULTILINE)
+# One name of a dependency: `NAME:any (>= 1)`, with the version where exactly one will do.
+_NEEDED = re.compile(r"(?P<name>[a-z0-9][a-z0-9+.-]+)(?::any)?(?: \((?:= (?P<exact>[^)]+)|[^)]+)\))?")
+_ANY_VERSION = "99:0"  # newer than any that a package asks for
+# dlstatus:ITEM:PERCENT:TEXT (apt, methods of APT::Status-Fd: README.progress-reporting)
+_STATUS = re.compile(r"dlstatus:\d+:(?P<percent>[\d.]+):")
 _FIELD = re.compile(r"^(?P<key>[A-Za-z0-9-]+): (?P<value>.*)$", re.MULTILINE)
 
 
@@ -49,7 +56,7 @@ class PrivateApt:
             (root / folder).mkdir(parents=True, exist_ok=True)
         self._sources = sources
         self._write_sources()
-        (root / "status").write_text("".join(self._not_on_device()))
+        (root / "status").write_text(self._installed(dict.fromkeys(NOT_ON_DEVICE, _ANY_VERSION)))
         (root / "apt.conf").write_text(self._configuration())
 
     def update(self) -> None:
@@ -93,10 +100,45 @@ class PrivateApt:
         archives = self._root / "cache/archives"
         missing = [one for one in packages if not (archives / one.file_name).exists()]
         if missing:
-            total = sum(one.size for one in missing)
-            self._say(f"downloading {len(missing)} packages, {total / 1e6:.1f} MB")
-            self._run("apt-get", "download", *(f"{one.name}={one.version}" for one in missing), cwd=archives)
+            total = sum(one.size for one in missing) / 1e6
+            self._say(f"downloading {len(missing)} packages, {total:.1f} MB")
+            self._fetch(packages)
         return [verified(archives / one.file_name, one) for one in packages]
+
+    def _fetch(self, packages: list[Package]) -> None:
+        """Have apt fetch what it has not yet.
+
+        Of its commands only `install` goes on in the middle of a file, so it is made to believe that whatever
+        else these packages need is there.
+        """
+        names = {one.name for one in packages}
+        needed = {}
+        for fields in self._show([f"{one.name}={one.version}" for one in packages]):
+            for field in ("Pre-Depends", "Depends"):
+                for match in _NEEDED.finditer(fields.get(field, "")):
+                    if match["name"] not in names:
+                        needed[match["name"]] = match["exact"] or _ANY_VERSION
+        status = self._root / "status.download"
+        others = {name: version for name, version in needed.items() if name not in NOT_ON_DEVICE}
+        status.write_text(self._installed(dict.fromkeys(NOT_ON_DEVICE, _ANY_VERSION) | others))
+        tenths = 0
+
+        def progress(line: str) -> None:
+            nonlocal tenths
+            match = _STATUS.match(line)
+            if match and int(float(match["percent"]) // 10) > tenths:
+                tenths = int(float(match["percent"]) // 10)
+                self._say(f"  {tenths * 10} %")
+
+        wanted = [f"{one.name}={one.version}" for one in packages]
+        options = [
+            "--download-only",
+            "--yes",
+            "--no-install-recommends",
+            "-o",
+            f"Dir::State::status={status}",
+        ]
+        self._run("apt-get", "install", *options, *wanted, progress=progress)
 
     def _concrete(self, wanted: PackageSet) -> list[str]:
         """A kernel's meta package depends on the one with the version in its name."""
@@ -107,31 +149,34 @@ class PrivateApt:
             names.append(real[0] if real else name)
         return names
 
-    def _describe(self, names: list[str]) -> list[Package]:
+    def _show(self, names: list[str]) -> list[dict[str, str]]:
+        """The fields of each package, as the index has them."""
         text = self._run("apt-cache", "show", "--no-all-versions", *names)
-        packages = []
-        for stanza in filter(None, text.strip().split("\n\n")):
-            fields = {match["key"]: match["value"] for match in _FIELD.finditer(stanza)}
-            packages.append(
-                Package(
-                    name=fields["Package"],
-                    version=fields["Version"],
-                    architecture=fields["Architecture"],
-                    sha256=fields["SHA256"],
-                    size=int(fields["Size"]),
-                    source=fields.get("Source", fields["Package"]).split(" ")[0],
-                )
+        stanzas = filter(None, text.strip().split("\n\n"))
+        return [{match["key"]: match["value"] for match in _FIELD.finditer(stanza)} for stanza in stanzas]
+
+    def _describe(self, names: list[str]) -> list[Package]:
+        packages = [
+            Package(
+                name=fields["Package"],
+                version=fields["Version"],
+                architecture=fields["Architecture"],
+                sha256=fields["SHA256"],
+                size=int(fields["Size"]),
+                source=fields.get("Source", fields["Package"]).split(" ")[0],
             )
+            for fields in self._show(names)
+        ]
         return sorted(packages, key=lambda package: package.name)
 
-    def _not_on_device(self) -> list[str]:
-        """Entries of dpkg's status file that make apt believe that a package is installed already."""
-        return [
-            f"Package: {name}\nStatus: install ok installed\nVersion: 99:0\n"
+    def _installed(self, versions: dict[str, str]) -> str:
+        """dpkg's status file, by which apt believes that packages are installed already."""
+        return "".join(
+            f"Package: {name}\nStatus: install ok installed\nVersion: {version}\n"
             f"Architecture: {self._architecture}\nMulti-Arch: foreign\n"
             "Maintainer: none\nDescription: not on the device\n\n"
-            for name in NOT_ON_DEVICE
-        ]
+            for name, version in sorted(versions.items())
+        )
 
     def _configuration(self) -> str:
         root = self._root
@@ -143,12 +188,15 @@ class PrivateApt:
             'Acquire::Languages "none";\nAPT::Sandbox::User "";\nAcquire::Retries "3";\n'
         )
 
-    def _run(self, *command: str, cwd: Path | None = None) -> str:
+    def _run(self, *command: str, cwd: Path | None = None, progress: Progress | None = None) -> str:
         environment = plain_environment() | {"APT_CONFIG": str(self._root / "apt.conf")}
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, env=environment, cwd=cwd, check=False
-            )
+            if progress:
+                done = _watched(list(command), environment, cwd, progress)
+            else:
+                done = subprocess.run(
+                    command, capture_output=True, text=True, env=environment, cwd=cwd, check=False
+                )
         except FileNotFoundError as error:
             raise KosError(
                 f"{command[0]} was not found", hint="the SDK is installed on a Debian machine"
@@ -161,6 +209,30 @@ class PrivateApt:
                 f"{' '.join(command[:2])} failed: {reason[0]}", hint="try again: what arrived is kept"
             )
         return done.stdout
+
+
+def _watched(
+    command: list[str], environment: dict[str, str], cwd: Path | None, progress: Progress
+) -> subprocess.CompletedProcess[str]:
+    """Run apt and hand on each line of its progress."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as lines, tempfile.TemporaryFile("w+") as errors:
+        try:
+            process = subprocess.Popen(
+                [*command, "-o", f"APT::Status-Fd={writing}"],
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env=environment,
+                cwd=cwd,
+                pass_fds=[writing],
+            )
+        finally:
+            os.close(writing)
+        for line in lines:
+            progress(line)
+        process.wait()
+        errors.seek(0)
+        return subprocess.CompletedProcess(command, process.returncode, "", errors.read())
 
 
 def verified(path: Path, package: Package) -> Path:

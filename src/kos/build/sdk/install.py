@@ -20,6 +20,7 @@ from kos.build.sdk.sets import DEBIAN_ARCH, package_set
 CURRENT = VERSION  # the SDK version of this release
 LOCK_FILE = "sdk.lock.json"
 SBOM_FILE = "sbom.cdx.json"
+SET_FILE = ".set.lock.json"  # in each folder: the lock of what is in it
 
 
 @dataclass(frozen=True, order=True)
@@ -79,15 +80,20 @@ def install(version: str, wanted: Iterable[Wanted], say: Progress, pinned: Path 
     """
     sdk = Sdk(home.sdk_path(version))
     sdk.path.mkdir(parents=True, exist_ok=True)
-    with _exclusive(sdk.path / ".installing"):
+    with _exclusive(sdk.path.parent / ".installing"):
         path = sdk.path / LOCK_FILE
         lock = locks.load(path) if path.exists() else locks.Lock(version)
+        # A folder and its record appear together; who was killed right after has not added it to the lock.
+        for record in sorted(sdk.path.glob(f"*/{SET_FILE}")):
+            lock.sets |= locks.load(record).sets
         follow = locks.load(pinned).sets if pinned else lock.sets
         missing = sorted(one for one in set(wanted) if not (sdk.path / one.folder).is_dir())
         if missing:
             _bring(sdk, lock, follow, missing, say)
         lock.save(path)
-        (sdk.path / SBOM_FILE).write_text(sbom.dumps(lock))
+        part = sdk.path / f".{SBOM_FILE}.part"
+        part.write_text(sbom.dumps(lock))
+        part.replace(sdk.path / SBOM_FILE)
     if not home.default_link().exists():
         make_default(version)
     return sdk
@@ -119,14 +125,17 @@ def _bring(
             for package in packages:
                 if promised.get(package.name, package.sha256) != package.sha256:
                     raise KosError(f"{package.name} {package.version} is not what the lock recorded")
-            unpack(apt.download(packages), sdk.path / one.folder)
-            say(f"{one.folder}: {len(packages)} packages, {sum(p.size for p in packages) / 1e6:.1f} MB")
             lock.sets[one.folder] = packages
+            unpack(
+                apt.download(packages), sdk.path / one.folder, locks.Lock(sdk.version, {one.folder: packages})
+            )
+            say(f"{one.folder}: {len(packages)} packages, {sum(p.size for p in packages) / 1e6:.1f} MB")
 
 
-def unpack(archives: list[Path], target: Path) -> None:
-    """Unpack packages into a new folder, which appears complete or not at all. No script of a package
-    runs.
+def unpack(archives: list[Path], target: Path, record: locks.Lock) -> None:
+    """Unpack packages into a new folder, which appears complete and with its record or not at all.
+
+    No script of a package runs.
     """
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -137,6 +146,7 @@ def unpack(archives: list[Path], target: Path) -> None:
         )
         if done.returncode:
             raise KosError(f"dpkg-deb could not unpack it: {done.stderr.strip()}", where=archive.name)
+    record.save(part / SET_FILE)
     part.replace(target)
 
 
@@ -148,7 +158,7 @@ def wanted_for(sets: Iterable[str], arch: str) -> list[Wanted]:
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    """Two installations of one version wait for each other."""
+    """Installations wait for each other: versions share apt's indexes and archives."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -6,7 +6,9 @@ Used by `kos-tool device.upgrade`. It trusts no answer's size; what the device s
 from __future__ import annotations
 
 import json
+import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from kos.device.control.address import short_address
 SOCKET_NAME = "upgrade.sock"
 ANSWER_MAX = 1 << 20  # bytes of one line
 CHUNK = 64 << 10
+MEET_SECONDS = 15.0  # for an answer to the first words, before they are said again
+HANG_UP_SECONDS = 1.0  # in which a device sees that its client is gone
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,46 @@ class UpgradeClient:
     """
 
     def __init__(self, to: Path | socket.socket, timeout: float = 300.0) -> None:
-        self._socket = _connected(to) if isinstance(to, Path) else to
-        self._socket.settimeout(timeout)
+        self._to = to
+        self._timeout = timeout
+        self._take(_connected(to) if isinstance(to, Path) else to)
+        try:
+            self._meet()
+        except BaseException:
+            self.close()
+            raise
+
+    def _take(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._socket.settimeout(self._timeout)
         self._file = self._socket.makefile("rb")
+
+    def _meet(self) -> None:
+        """Wait for the device to speak to us.
+
+        A virtio-serial port has no connections: a device that did not see the client before us go takes what
+        we say for the rest of what that one said, and what it answers may be for that one. So we hang up and
+        call again until we hear an answer to our own words.
+        """
+        deadline = time.monotonic() + self._timeout
+        while True:
+            self._socket.settimeout(min(MEET_SECONDS, self._timeout))
+            name = secrets.token_hex(8)
+            try:
+                self._write(json.dumps({"op": "hello", "id": name}).encode() + b"\n")
+                while line := self._file.readline(ANSWER_MAX):
+                    if _named(line) == name:
+                        self._socket.settimeout(self._timeout)
+                        return
+            except (OSError, KosError) as error:
+                problem = str(error)
+            else:
+                problem = "the connection ended"
+            if time.monotonic() > deadline or not isinstance(self._to, Path):
+                raise KosError(f"the device does not answer: {problem}")
+            self.close()
+            time.sleep(HANG_UP_SECONDS)
+            self._take(_connected(self._to))
 
     def close(self) -> None:
         self._file.close()
@@ -111,6 +152,15 @@ class UpgradeClient:
             said = answer.get("error", {})
             raise KosError(f"the device refused: {said.get('message')}", hint=said.get("hint"))
         return answer
+
+
+def _named(line: bytes) -> str | None:
+    """The name in an answer to `hello`; None where it is something else."""
+    try:
+        answer = json.loads(line)
+    except ValueError:  # the end of a line whose beginning went to another client
+        return None
+    return answer.get("id") if isinstance(answer, dict) else None
 
 
 def _connected(path: Path) -> socket.socket:

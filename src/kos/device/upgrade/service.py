@@ -36,10 +36,12 @@ def find_port(name: str = PORT_NAME) -> Path | None:
 
 
 def serve_port(engine: Engine, device: Path, lock: threading.Lock) -> None:
-    """Serve clients of a virtio-serial port, one after the other, for ever."""
-    while True:
-        descriptor = os.open(device, os.O_RDWR | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "r+b", buffering=0) as port:
+    """Serve clients of a virtio-serial port, one after the other, for ever.
+
+    The port stays open: closing it would throw away what the next client has sent already.
+    """
+    with os.fdopen(os.open(device, os.O_RDWR | os.O_CLOEXEC), "r+b", buffering=0) as port:
+        while True:
             _wait_for_client(port.fileno())
             reader = _PortReader(port.fileno())
             with lock, contextlib.suppress(OSError):

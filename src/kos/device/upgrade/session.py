@@ -1,13 +1,14 @@
 """The upgrade protocol over a byte stream: a line of JSON, and after `blob` that blob's bytes.
 
-Requests: `hello`, `offer {manifest, signatures}`, `blob {sha256, size}` + bytes, `commit`, `collect`. Each is
-answered by a line `{"ok": true, …}` or `{"ok": false, "error": {"message", "hint"}}`; `commit` is followed by
-lines `{"event": …}` up to the one that has `"last": true`. The same code serves every channel; it must not
+Requests: `hello {id}`, `offer {manifest, signatures}`, `blob {sha256, size}` + bytes, `commit`, `collect`.
+Each is answered by a line `{"ok": true, …}` or `{"ok": false, "error": {"message", "hint"}}`; `commit` is followed
+by lines `{"event": …}` up to the one that has `"last": true`. The same code serves every channel; it must not
 know which one it is.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Protocol
@@ -18,6 +19,7 @@ from kos.manifest.limits import IMAGE_BYTES_MAX, MANIFEST_BYTES_MAX
 
 LINE_MAX = 2 * MANIFEST_BYTES_MAX + (1 << 20)  # bytes: a manifest as a JSON string, and its signatures
 CHUNK = 64 << 10
+ID_MAX = 64  # characters of what a client calls itself
 
 
 class Serves(Protocol):
@@ -55,13 +57,14 @@ class Session:
                 operation = None
             try:
                 self._serve(operation, request if operation else {})
-            except KosError as error:
-                self._fail(error)
+            except (KosError, OSError) as error:
+                self._fail(_said(error))
 
     def _serve(self, operation: str | None, request: dict[str, Any]) -> None:
         match operation:
             case "hello":
-                self._answer(**self._engine.facts())
+                # A client that comes right after another one tells its own answer by what it gave.
+                self._answer(**self._engine.facts(), id=str(request.get("id", ""))[:ID_MAX])
             case "offer":
                 document, signatures = _offer(request)
                 self._answer(missing=self._engine.offer(document, signatures))
@@ -71,8 +74,8 @@ class Session:
                 self._answer()
                 try:
                     self._engine.commit(self._tell)
-                except KosError as error:
-                    self._tell({"event": "failed", "reason": str(error)})
+                except (KosError, OSError) as error:
+                    self._tell({"event": "failed", "reason": str(_said(error))})
                 self._send({"event": "end", "last": True})
             case "collect":
                 self._answer(removed=self._engine.collect())
@@ -114,6 +117,14 @@ class Session:
     def _send(self, value: dict[str, Any]) -> None:
         self._writer.write(json.dumps(value).encode() + b"\n")
         self._writer.flush()
+
+
+def _said(error: KosError | OSError) -> KosError:
+    """What a client is told; where its own stream failed, telling it fails too and ends the session."""
+    if isinstance(error, KosError):
+        return error
+    hint = "have it remove what no generation needs" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+    return KosError(f"the device's storage failed: {error.strerror or error}", hint=hint)
 
 
 def _offer(request: dict[str, Any]) -> tuple[bytes, dict[str, bytes]]:

@@ -28,9 +28,15 @@ SECTION = "Start"
     help="Bring exactly these packages.",
 )
 @click.option("--default", "as_default", is_flag=True, help="Use this version from now on.")
+@click.option("--list", "as_list", is_flag=True, help="Name the versions that are here, and install nothing.")
 @options.JSON
 def command(
-    version: str | None, platforms: tuple[str, ...], lock: Path | None, as_default: bool, as_json: bool
+    version: str | None,
+    platforms: tuple[str, ...],
+    lock: Path | None,
+    as_default: bool,
+    as_list: bool,
+    as_json: bool,
 ) -> None:
     """Install SDK VERSION into $KOS_HOME (~/.kos) and print where it is.
 
@@ -39,10 +45,18 @@ def command(
     not brought again; after an interruption the same command goes on. Versions lie side by side; the first
     one is the default.
     """
-    from kos.build.sdk import install
+    from kos.build.sdk import home, install
     from kos.manifest import PlatformSpec
     from kos.platforms import board
 
+    if as_list:
+        used = home.default_link().resolve().name
+        rows = [(one, "default" if one == used else "") for one in home.installed()]
+        if as_json:
+            output.result_json([{"version": one, "default": bool(default)} for one, default in rows])
+        else:
+            output.result(output.table(["version", ""], rows))
+        return
     wanted = []
     for text in platforms:
         facts = board(PlatformSpec.parse(text))
