@@ -65,7 +65,10 @@ def c_app(source: str, **members: Any) -> dict[str, Any]:
 
 
 def install(
-    directory: Path, apps: dict[str, dict[str, Any]], ports: dict[str, list[str]] | None = None
+    directory: Path,
+    apps: dict[str, dict[str, Any]],
+    ports: dict[str, list[str]] | None = None,
+    options: dict[str, Any] | None = None,
 ) -> Path:
     """Write manifest.json and the store of a system into `directory`."""
     images = directory / "store" / "images"
@@ -91,7 +94,7 @@ def install(
         "name": "test_system",
         "release": "0.1.0",
         "platform": "host",
-        "options": {},
+        "options": options or {},
         "msg_servers": {name: {"ports": names} for name, names in (ports or {}).items()},
         "apps": apps,
     }

@@ -100,9 +100,10 @@ def manifests(draw: st.DrawFn) -> Manifest:
                     served.add((server, port))
                 grant = AccessControl(role, draw(st.none() | st.integers(0, 9)), draw(st.booleans()))
                 access.setdefault(server, {})[port] = grant
+        image = draw(images)
         apps[name] = App(
             name,
-            draw(images),
+            image,
             arguments=draw(st.lists(text, max_size=2)),
             environ=draw(st.dictionaries(st.sampled_from(["A", "_b1"]), text)),
             config=draw(st.dictionaries(text, json_values, max_size=3)),
@@ -111,6 +112,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
             memory=draw(st.none() | st.integers(1, 1 << 40)),
             restart=draw(restarts),
             critical=draw(st.booleans()),
+            debug=draw(st.booleans()) and not isinstance(image, ServiceImage),
             resources=draw(st.lists(resources, max_size=2)),
             access=access,
             where=draw(st.sampled_from(["", "system.py:3"])),

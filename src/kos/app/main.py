@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
+from types import ModuleType
+
+from kos.abi.debug import ENVIRON_SHELL
 
 APP_SITE = "/app/site"
 
@@ -25,6 +28,8 @@ def run(entry: str, arguments: list[str]) -> int:
     sys.stdout.reconfigure(line_buffering=True)  # a pipe would hold lines back until it is full
     try:
         module = __import__(module_name, fromlist=[function_name])
+        if ENVIRON_SHELL in os.environ:
+            _open_to_debugging(module)
         result = getattr(module, function_name)()
     except SystemExit:
         raise
@@ -34,6 +39,13 @@ def run(entry: str, arguments: list[str]) -> int:
     finally:
         sys.stdout.flush()
     return result if isinstance(result, int) else 0
+
+
+def _open_to_debugging(module: ModuleType) -> None:
+    """Serve the channel that the manifest granted. Imported here: an app without one has none of this."""
+    from kos.app.shell import channel, interpreter
+
+    channel.serve(ENVIRON_SHELL, lambda sender: interpreter.Shell(sender, module))
 
 
 def main() -> int:

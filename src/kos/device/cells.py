@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kos.abi.debug import ENVIRON_CONSOLE, ENVIRON_SHELL, THREADS
 from kos.abi.errors import KosError
 from kos.abi.network import ENVIRON as NETWORK_ENVIRON
+from kos.abi.stream import CONSOLE, SHELL
 from kos.device.limits import Mechanism, Wanted
 from kos.device.runtime import Bind, Runtime
 from kos.device.sandbox import UID_BASE, Cell, app_uid, python_command
@@ -27,6 +29,7 @@ SERVER_IDS = 0x1000  # message servers have ids too, below those of apps, for th
 SERVER_DESCRIPTORS = 65536
 DEVICE_GROUPS = UID_BASE + 0x1000000  # above the ids of all apps
 MONITOR = Path("/usr/lib/kos/qemu")  # the virtual machine monitor, on a device with hyp=on
+_CHANNELS = {SHELL: ENVIRON_SHELL, CONSOLE: ENVIRON_CONSOLE}
 _COMMON_ENVIRON = {"HOME": "/tmp", "LANG": "C.UTF-8"}
 
 
@@ -53,11 +56,12 @@ class Place:
         return self.directory / "store" / "images" / sha256
 
 
-def wanted_limits(app: App) -> Wanted:
+def wanted_limits(app: App, threads: int = 0) -> Wanted:
+    """What the manifest limits an app to; `threads` are what we need in it ourselves."""
     storage = app.resources_of(Storage)
     return Wanted(
         memory=app.memory,
-        processes=app.processes,
+        processes=None if app.processes is None else app.processes + threads,
         descriptors=_within_ours(app.descriptors),
         storage=storage[0].size if storage else None,
         priority=app.priority,
@@ -78,13 +82,15 @@ def app_cell(
     *,
     joined: bool = False,
     keeper: bool = False,
+    stream: str | None = None,
     resolv: Path | None = None,
 ) -> Cell:
     """What an app is given. Its descriptors are its message servers in order of their names, from 3 on.
 
     Args:
         joined: it is started inside its own network.
-        keeper: it gets a connection to the keeper of the network, as its last descriptor.
+        keeper: it gets a connection to the keeper of the network, after those.
+        stream: the kind of stream that it is open to; a shell's or console's channel is its last descriptor.
         resolv: its /etc/resolv.conf.
     """
     caller_id = manifest.caller_id(app.name)
@@ -117,6 +123,9 @@ def app_cell(
         environ["KOS_SUPERVISOR"] = str(FIRST_PASSED + len(app.access))
     if keeper:
         environ[NETWORK_ENVIRON] = str(FIRST_PASSED + len(app.access) + ("supervisor" in kinds))
+    if stream in _CHANNELS:
+        last = FIRST_PASSED + len(app.access) + ("supervisor" in kinds) + keeper
+        environ[_CHANNELS[stream]] = str(last)
     return Cell(
         name=app.name,
         kind=kind,
@@ -132,7 +141,7 @@ def app_cell(
         resources=(*kinds, "internet") if joined else kinds,
         joined=joined,
         readable=_readable(kinds, resolv),
-        limits=place.mechanism.rlimits(wanted_limits(app)),
+        limits=place.mechanism.rlimits(wanted_limits(app, THREADS if stream == SHELL else 0)),
     )
 
 

@@ -27,12 +27,14 @@ from kos.device.console.lines import printable
 from kos.device.console.log import Console
 from kos.device.console.parse import coloured
 from kos.device.control.server import ControlServer, Stream
+from kos.device.debug import streams
 from kos.device.launcher import cache_folder, host_launcher
 from kos.device.limits import detect
 from kos.device.loop import Loop
 from kos.device.network.plan import plan_network
 from kos.device.network.system import SystemNetwork
 from kos.device.order import dependencies
+from kos.device.process import End
 from kos.device.replace import Replacement, difference
 from kos.device.runtime import host_runtime
 from kos.device.sandbox import running_as_root
@@ -43,6 +45,8 @@ from kos.manifest.model import Manifest
 
 # Operations that an app with the `supervisor` resource may ask for: to see and to restart, not to end it all.
 APP_OPERATIONS = frozenset({"status", "graph", "console", "events", "restart"})
+# And one whose resource says `streams`: to pass on what the manifest opens to people.
+STREAM_OPERATIONS = APP_OPERATIONS | set(streams.OPERATIONS)
 
 
 class Supervisor:
@@ -55,6 +59,7 @@ class Supervisor:
         self.stopping = False
         self.degraded = False
         self.started_at = time.monotonic()
+        self.streams = streams.Streams(self)
         # First of all: this fails where another system runs, whose files are not to be touched.
         self._control = ControlServer(loop, place.directory / "control.sock", self._operations())
         self.console = Console(place.directory / "console.log")
@@ -114,9 +119,12 @@ class Supervisor:
         for stream in tuple(self._listeners):
             stream.send({"event": kind, "time": round(time.monotonic() - self.started_at, 3), **details})
 
-    def supervisor_connection(self, app: str) -> socket.socket:
+    def app_ended(self, app: str, end: End) -> None:
+        self.streams.app_ended(app, end.text)
+
+    def supervisor_connection(self, app: str, streams: bool) -> socket.socket:
         """A control connection for an app that holds the `supervisor` resource."""
-        return self._control.connection_for(app, APP_OPERATIONS)
+        return self._control.connection_for(app, STREAM_OPERATIONS if streams else APP_OPERATIONS)
 
     def _server_event(self, server: ServerUnit, event: dict[str, Any]) -> None:
         """What a message server says of an app; its words may be the app's own."""
@@ -214,6 +222,7 @@ class Supervisor:
             "apply": self._op_apply,
             "console": self._op_console,
             "events": self._op_events,
+            **self.streams.operations(),
         }
 
     def _op_stop(self, _request: dict[str, Any], stream: Stream) -> None:

@@ -16,10 +16,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from kos.abi.debug import THREADS
 from kos.abi.errors import KosError
+from kos.abi.stream import CONSOLE, SHELL
 from kos.device.cells import Place, app_cell, server_cell, wanted_limits
 from kos.device.console.lines import LineAssembler
 from kos.device.console.log import Console
+from kos.device.debug.far import ChannelFar, Far
+from kos.device.debug.grants import granted
 from kos.device.limits import Wanted
 from kos.device.loop import Loop, Timer
 from kos.device.network.client import Join
@@ -29,6 +33,7 @@ from kos.device.restart import RestartDecision
 from kos.device.sandbox import Cell
 from kos.device.storage import usage
 from kos.manifest.model import App, Manifest, Restart
+from kos.manifest.resources import Supervisor as SupervisorResource
 
 STOP_SECONDS = 2.0  # from SIGTERM to SIGKILL
 READY_SECONDS = 10.0  # an app that is not ready by then is reported, and those who wait for it go on
@@ -54,7 +59,9 @@ class Host(Protocol):
 
     def event(self, kind: str, **details: Any) -> None: ...
 
-    def supervisor_connection(self, app: str) -> socket.socket: ...
+    def supervisor_connection(self, app: str, streams: bool) -> socket.socket: ...
+
+    def app_ended(self, app: str, end: End) -> None: ...
 
 
 class Unit:
@@ -339,6 +346,7 @@ class AppUnit(Unit):
         self.app = app
         self.late = False  # it was not ready in time: nobody waits for it any more
         self.servers = [servers[name] for name in sorted(app.access)]
+        self._channel: socket.socket | None = None  # to the app, where the manifest opens it
 
     @property
     def settled(self) -> bool:
@@ -355,6 +363,7 @@ class AppUnit(Unit):
         # Its authority went with its message server, and whatever it did then is not held against it.
         if end.violation is None and any([server.lost() for server in self.servers]):
             self._again = True
+        self._host.app_ended(self.name, end)
         super().on_end(end)
 
     def on_started(self) -> None:
@@ -394,6 +403,7 @@ class AppUnit(Unit):
             self.app,
             joined=joined,
             keeper=network.serves(self.name),
+            stream=self._granted(),
             resolv=network.resolv_conf(self.name) if joined else None,
         )
 
@@ -401,17 +411,38 @@ class AppUnit(Unit):
         return self._host.network.join(self.name)
 
     def _wanted(self) -> Wanted:
-        return wanted_limits(self.app)
+        return wanted_limits(self.app, threads=THREADS if self._granted() == SHELL else 0)
 
     def _connections(self) -> list[socket.socket]:
         caller_id = self._host.manifest.caller_id(self.name)
         connections = [server.register(self.app, caller_id) for server in self.servers]
-        if any(type(each).__name__ == "Supervisor" for each in self.app.resources):
-            connections.append(self._host.supervisor_connection(self.name))
+        for resource in self.app.resources_of(SupervisorResource):
+            connections.append(self._host.supervisor_connection(self.name, resource.streams))
         if self._host.network.serves(self.name):
             connections.append(self._host.network.connection(self.name))
+        if self._granted() in (SHELL, CONSOLE):
+            self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            connections.append(theirs)
         return connections
 
+    def look_into(self, kind: str, number: int) -> Far:
+        """The app's side of a new stream of a kind that the manifest grants.
+
+        Raises:
+            KosError: the app does not take it.
+        """
+        assert self._channel is not None
+        try:
+            return ChannelFar(self._channel, number)
+        except OSError as error:
+            raise KosError(f"{self.name} does not listen on its channel: {error.strerror}") from error
+
+    def _granted(self) -> str | None:
+        return granted(self.app, self._host.manifest.options)
+
     def _disconnected(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
         for server in self.servers:
             server.send({"op": "unregister", "app": self.name})

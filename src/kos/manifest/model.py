@@ -26,7 +26,7 @@ from kos.manifest.fields import (
     Whole,
 )
 from kos.manifest.frozen import EMPTY
-from kos.manifest.images import IMAGE, Image
+from kos.manifest.images import IMAGE, Image, ServiceImage
 from kos.manifest.options import OPTIONS, Options
 from kos.manifest.resources import RESOURCE, Resource
 
@@ -120,6 +120,8 @@ class App:
         restart: what happens when it ends.
         critical: without it the system is degraded and a new generation is not good.
         resources: parts of the machine.
+        debug: people may look into it while it runs: a shell into a Python app and a microVM's console where
+            the option `remote_shell` is on, a debugger on a C app where the option `debugger` is on.
         access: message server → port → role.
         where: `file:line` that put it; filled in by `put_app`.
     """
@@ -137,6 +139,7 @@ class App:
     restart: Restart = field(default_factory=Restart)
     critical: bool = False
     resources: Sequence[Resource] = ()
+    debug: bool = False
     access: Access = EMPTY
     where: str = ""
 
@@ -145,6 +148,11 @@ class App:
             object.__setattr__(self, "max_priority", self.priority)
         _NAMED.check(self, "App")
         APP.check(self, f"app {self.name!r}")
+        if self.debug and isinstance(self.image, ServiceImage):
+            raise ManifestError(
+                f"app {self.name!r}: a core service cannot have debug=True",
+                hint="it holds what belongs to the whole device; debug your own apps",
+            )
 
     def grants(self) -> Iterator[tuple[Port, AccessControl]]:
         """Each port that this app may use or serve."""
@@ -282,6 +290,7 @@ APP = Record(
         "restart": Member(RESTART),
         "critical": Member(Flag()),
         "resources": Member(ListOf(RESOURCE, limits.RESOURCES_MAX)),
+        "debug": Member(Flag(), False, omit=True),
         "access": Member(
             MapOf(
                 names.MSG_SERVER_NAME,

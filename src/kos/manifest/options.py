@@ -41,8 +41,9 @@ class Options:
         disable_signing: accept manifests that nobody signed. For development only.
         tracing: a trace server collects the messages of traced apps.
         trace_payloads: traces hold what messages say, not only that they were sent.
-        remote_shell: a live interpreter inside a running app may be asked for.
-        debugger: a debugger may attach to an app.
+        remote_shell: a live interpreter inside a running Python app, and a microVM's console, may be asked
+            for, of apps with `debug=True`.
+        debugger: a debugger may attach to a C app with `debug=True`.
         watchdog: seconds without a sign of life after which the hardware restarts the device; 0 is off.
         boot_attempts: starts that a new generation may use until it is good; 0 means that nothing falls back.
         health_check: a new generation is good only when self_test passed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kos.manifest import limits
-from kos.manifest.fields import ListOf, Member, OneOf, Record, Whole
+from kos.manifest.fields import Flag, ListOf, Member, OneOf, Record, Whole
 from kos.manifest.names import BUS_NAME, DEVICE_NAME
 
 
@@ -76,7 +76,13 @@ class Network(_Resource):
 
 @dataclass(frozen=True)
 class Supervisor(_Resource):
-    """The supervisor's status socket: for self_test and admin."""
+    """The supervisor's status socket: for self_test and admin.
+
+    Attributes:
+        streams: it may pass on shells, debuggers and guests' consoles of the apps that are open to them.
+    """
+
+    streams: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ RESOURCE = OneOf(
         Record(Keys, {}, ("type", "keys")),
         Record(Kvm, {}, ("type", "kvm")),
         Record(Network, {}, ("type", "network")),
-        Record(Supervisor, {}, ("type", "supervisor")),
+        Record(Supervisor, {"streams": Member(Flag(), False, omit=True)}, ("type", "supervisor")),
         Record(Dma, {}, ("type", "dma")),
     ],
 )

@@ -18,8 +18,10 @@ from typing import Any
 
 from kos.abi.errors import KosError
 from kos.abi.services import PORT_INTERNET
+from kos.abi.stream import CONSOLE, SHELL
 from kos.build.cache import Cache
 from kos.device.cells import FIRST_PASSED, resource_types
+from kos.device.debug.grants import kind_of
 from kos.device.seccomp.compiler import compile_policy
 from kos.device.seccomp.policy import Policy, policy_for
 from kos.manifest import App, Manifest, Network, limits
@@ -194,6 +196,8 @@ def _passed(app: App | None) -> dict[int, str]:
         return {}
     kinds = [f"control:{server}" for server in sorted(app.access)]
     kinds += [kind for kind in ("supervisor", "network") if kind in resource_types(app.resources)]
+    if app.debug and kind_of(app) in (SHELL, CONSOLE):
+        kinds.append("debugging channel")
     return dict(enumerate(kinds, FIRST_PASSED))
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from kos.abi.errors import KosError
 from kos.device.control.address import short_address
+from kos.device.control.stream import ControlCarrier, StreamReader
 
 SOCKET_NAME = "control.sock"
 ANSWER_SECONDS = 10.0
@@ -48,6 +50,8 @@ class ControlClient:
         self.close()
 
     def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes whoever reads in another thread
         self._file.close()
         self._socket.close()
 
@@ -79,6 +83,28 @@ class ControlClient:
         """What happens to the system and its apps, as it happens."""
         self.request("events")
         return self._stream()
+
+    def stream(self, kind: str, app: str, who: str) -> StreamReader:
+        """Look into an app that the manifest opens; the connection serves nothing else from then on."""
+        return StreamReader(ControlCarrier(self, kind, app, who))
+
+    def tell(self, operation: str, **members: Any) -> None:
+        """An order that has no answer. Raises KosError when the supervisor is gone."""
+        try:
+            self._socket.sendall(json.dumps({"op": operation, **members}).encode() + b"\n")
+        except OSError as error:
+            raise KosError(f"the supervisor does not answer: {error}") from error
+
+    def line(self) -> bytes:
+        """The next line, however long it takes; b"" at the end."""
+        try:
+            return self._file.readline(LINE_BYTES_MAX)
+        except (OSError, ValueError):
+            return b""  # closed, here or there
+
+    def unlimited(self) -> None:
+        """From now on, wait for lines without a limit of time."""
+        self._socket.settimeout(None)
 
     def request(self, operation: str, **members: Any) -> dict[str, Any]:
         """One operation; → its answer.

@@ -8,9 +8,9 @@ from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
 
 @rule(
     "debugger",
-    Severity.HIGH,
+    Severity.CRITICAL,
     "A release allows a debugger",
-    looks_at="the option debugger",
+    looks_at="the option debugger, and which apps have debug=True",
     why="A debugger reads and writes an app's memory, its keys in use included.",
     sources=(*etsi("5.6-4"), *iec("EDR 2.13")),
     fix="set_kos_options(debugger=False)",
@@ -18,4 +18,5 @@ from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
 )
 def check(facts: Facts) -> Iterator[Fault]:
     if facts.options.debugger:
-        yield Fault("the option debugger is on")
+        open_to = [app.name for app in facts.apps.values() if app.debug]
+        yield Fault(f"the option debugger is on, for {', '.join(sorted(open_to)) or 'no app yet'}")

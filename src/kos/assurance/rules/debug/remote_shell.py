@@ -10,7 +10,7 @@ from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
     "remote-shell",
     Severity.CRITICAL,
     "A release allows a remote shell",
-    looks_at="the option remote_shell",
+    looks_at="the option remote_shell, and which apps have debug=True",
     why="It runs any code inside any app, past every check of the build.",
     sources=(*etsi("5.6-4", "5.6-5"), *iec("EDR 2.13", "CR 7.7")),
     fix="set_kos_options(remote_shell=False)",
@@ -18,4 +18,5 @@ from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
 )
 def check(facts: Facts) -> Iterator[Fault]:
     if facts.options.remote_shell:
-        yield Fault("the option remote_shell is on")
+        open_to = [app.name for app in facts.apps.values() if app.debug]
+        yield Fault(f"the option remote_shell is on, for {', '.join(sorted(open_to)) or 'no app yet'}")

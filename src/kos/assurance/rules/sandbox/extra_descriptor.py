@@ -43,6 +43,8 @@ def check(facts: Facts) -> Iterator[Fault]:
         granted = {f"control:{server}" for server in app.access} if app else set()
         if app:
             granted |= {kind for kind, resource in _PASSED.items() if app.resources_of(resource)}
+            if app.debug and facts.options.remote_shell:
+                granted.add("debugging channel")
         for descriptor in running.descriptors:
             kind = descriptor.kind
             if kind not in _OWN and kind not in granted and not kind.startswith("/"):
