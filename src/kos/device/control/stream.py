@@ -1,7 +1,7 @@
 """A reader's end of a stream: what a tool holds in its hand, whatever carries it.
 
-One thread may send while another receives. What was received is granted again when the next piece is asked for,
-so a reader that stops reading stops the app that writes, and nothing grows between them.
+One thread may send while another receives. What was received is granted again when the next piece is asked
+for, so a reader that stops reading stops the app that writes, and nothing grows between them.
 """
 
 from __future__ import annotations
