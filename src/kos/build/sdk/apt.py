@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kos.abi.errors import KosError
-from kos.build.sdk.sets import NOT_ON_DEVICE, SUITE, PackageSet
-from kos.build.sdk.sources import Source, plain_environment
+from kos.build.sdk.sets import NOT_ON_DEVICE, OTHER_NAME, SUITE, PackageSet
+from kos.build.sdk.sources import Source, plain_environment, renamed
 
 Progress = Callable[[str], None]
 _INSTALL = re.compile(r"^Inst (?P<name>\S+) (?:\[\S+\] )?\((?P<version>\S+) ", re.MULTILINE)
@@ -62,22 +62,44 @@ class PrivateApt:
     def update(self) -> None:
         """Fetch the signed indexes.
 
-        A mirror that is being renewed may have no whole index of the security or other updates for a while:
-        then without them, and saying so. What is installed is signed all the same.
+        A mirror that is being renewed may have no whole index of a suite for a while. Then the same suite is
+        asked for by its other name, which caches keep apart; and if that fails too, we go on without the
+        security or other updates, and say so. What is installed is signed all the same.
+
+        Raises:
+            KosError: the suite itself cannot be had, or its other name belongs to another release by now.
         """
         while True:
             try:
                 self._run("apt-get", "update", "--error-on=any")
-                return
+                break
             except KosError as error:
-                broken = {one.suite for one in self._sources if f"/{one.suite}/" in error.message} - {SUITE}
-                if not broken:
+                broken = [one for one in self._sources if f"/{one.suite}/" in error.message]
+                if not broken or any(one.suite == OTHER_NAME for one in broken):
                     raise
-                self._say(
-                    f"warning: the mirror's index of {', '.join(broken)} is not whole, going on without it"
+                self._replace(broken)
+        self._check_releases()
+
+    def _replace(self, broken: list[Source]) -> None:
+        """Ask for these suites by their other names; those that were asked so already are left out."""
+        kept = [one for one in self._sources if one not in broken]
+        others = [renamed(one) for one in broken if one.suite.startswith(SUITE)]
+        left_out = [one.suite for one in broken if not one.suite.startswith(SUITE)]
+        if left_out:
+            names = ", ".join(sorted(set(left_out)))
+            self._say(f"warning: the mirror's index of {names} is not whole, going on without it")
+        self._sources = kept + others
+        self._write_sources()
+
+    def _check_releases(self) -> None:
+        """Every release that we have is one of ours by its signed words, whatever name we asked for."""
+        lines = self._run("apt-get", "indextargets", "--format", "$(RELEASE)|$(CODENAME)").splitlines()
+        for asked, codename in {tuple(line.split("|")) for line in lines}:
+            if codename != SUITE + asked.removeprefix(SUITE).removeprefix(OTHER_NAME):
+                raise KosError(
+                    f"expected Debian {SUITE} behind the name {asked}, found {codename}",
+                    hint="the mirror is being renewed: try again later",
                 )
-                self._sources = [one for one in self._sources if one.suite not in broken]
-                self._write_sources()
 
     def _write_sources(self) -> None:
         (self._root / "etc/debian.sources").write_text("\n".join(source.stanza() for source in self._sources))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from kos.abi.errors import KosError
 
 SUITE = "trixie"  # Debian 13
+OTHER_NAME = "stable"  # what SUITE is called too, until the next one is released
 PYTHON = "3.13"  # the Python of SUITE
 
 DEBIAN_ARCH = {"aarch64": "arm64", "aarch32": "armhf"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kos.abi.errors import KosError
-from kos.build.sdk.sets import SUITE
+from kos.build.sdk.sets import OTHER_NAME, SUITE
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _DEBIAN = re.compile(r"(?P<name>[a-z]+)(?P<part>|-updates|-security)")
@@ -32,6 +32,11 @@ class Source:
             f"Types: deb\nURIs: {self.uri}\nSuites: {self.suite}\n"
             f"Components: {COMPONENTS}\nSigned-By: {KEYRING}\n"
         )
+
+
+def renamed(source: Source) -> Source:
+    """The same suite by its other name: `stable-updates` for `trixie-updates`."""
+    return Source(source.uri, OTHER_NAME + source.suite.removeprefix(SUITE))
 
 
 def from_targets(text: str) -> list[Source]:
