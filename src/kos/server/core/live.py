@@ -37,8 +37,7 @@ class Live:
             queue.put_nowait(message)
 
         subscriptions = [await self.bus.client.subscribe(subject, cb=take) for subject in subjects]
-        # What is sent from now on must arrive: the bus has the subscriptions once it has answered.
-        await self.bus.client.flush()
+        await self.bus.settle()  # what is sent from now on must arrive
         try:
             yield queue
         finally:

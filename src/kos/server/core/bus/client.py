@@ -37,6 +37,7 @@ STREAM = "KOS_UP"
 STREAM_BYTES = 2 << 30  # when it is full, devices keep their data: nothing acknowledged is thrown away
 CONNECT_TIMEOUT = 20.0
 REQUEST_TIMEOUT = 10.0
+SETTLE_TIMEOUT = 10.0
 KICK_AGAIN = 2.0  # seconds: a log-in that was decided just before a revocation shows up by then
 
 Handler = Callable[[Msg], Awaitable[None]]
@@ -113,6 +114,19 @@ class Bus:
         for client in (self.client, self.system):
             if client.is_connected or client.is_reconnecting:
                 await client.close()
+
+    async def settle(self) -> None:
+        """Return once the bus has taken all that this client said before: subscriptions above all.
+
+        The library's `flush` does not say that: it sends its ping ahead of what waits in its queue.
+        """
+        inbox = self.client.new_inbox()
+        echo = await self.client.subscribe(inbox)
+        await self.client.publish(inbox, b"")
+        try:
+            await echo.next_msg(timeout=SETTLE_TIMEOUT)
+        finally:
+            await echo.unsubscribe()
 
     # --- devices ------------------------------------------------------------------------------------------
     async def request(
