@@ -71,7 +71,7 @@ def test_a_device_hears_and_says_only_its_own(studio: Server, devices: Park) -> 
             await client.publish(subject, forged)
         for subject in heard:
             await client.subscribe(subject)
-        # The client's flush() sends its ping ahead of what waits in its queue: only the last refusal tells the end.
+        # The client's flush() sends its ping ahead of what waits in its queue: only the last refusal tells.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(complete.wait(), 20)
         await client.flush()
