@@ -25,11 +25,13 @@ MAY_IMPORT = {
     "network": set(),
     # an image holds what the device reads: its paths and records are the device's to say
     "build": {"manifest", "assurance", "systems", "platforms", "keys", "device"},
-    "server": {"manifest", "assurance", "systems", "platforms", "keys", "build", "network"},
+    "server": {"manifest", "assurance", "systems", "platforms", "keys", "build", "network", "tracing"},
     "app": {"manifest"},
     "device": {"manifest", "app", "keys", "network"},
     "services": {"manifest", "app", "device", "network"},
+    "tracing": set(),
     "tool": {
+        "tracing",
         "network",
         "manifest",
         "assurance",

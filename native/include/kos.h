@@ -11,6 +11,7 @@
 #include <kos/dir.h>
 #include <kos/msg.h>
 #include <kos/services.h>
+#include <kos/trace.h>
 #include <kos/types.h>
 
 #endif /* KOS_H */

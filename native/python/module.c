@@ -8,14 +8,15 @@
 #include <kos.h>
 #include <kos/hooks.h>
 
-#include "python_abi.h"
+#include "module.h"
 #include "shared_memory.h"
+#include "trace.h"
 
 static PyObject *status_error;
 
 /* --- arguments and results ------------------------------------------------------------------------------------ */
 
-static bool expect(Py_ssize_t count, Py_ssize_t wanted)
+bool expect(Py_ssize_t count, Py_ssize_t wanted)
 {
     if (count != wanted) {
         PyErr_SetString(PyExc_TypeError, "wrong number of arguments");
@@ -25,7 +26,7 @@ static bool expect(Py_ssize_t count, Py_ssize_t wanted)
 }
 
 /* Register-sized: what does not fit is an error, never cut. */
-static bool get_word(PyObject *object, kos_word_t *word)
+bool get_word(PyObject *object, kos_word_t *word)
 {
     unsigned long long value = PyLong_AsUnsignedLongLong(object);
     if (value == (unsigned long long)-1 && PyErr_Occurred() != NULL) {
@@ -49,7 +50,7 @@ static bool get_slot(PyObject *object, kos_token_t *token)
     return true;
 }
 
-static PyObject *raise_status(kos_status_t status)
+PyObject *raise_status(kos_status_t status)
 {
     if (PyErr_Occurred() == NULL) { /* else a signal handler raised while we waited */
         PyObject *value = PyLong_FromUnsignedLongLong(status);
@@ -59,7 +60,7 @@ static PyObject *raise_status(kos_status_t status)
     return NULL;
 }
 
-static PyObject *none(void)
+PyObject *none(void)
 {
     Py_IncRef(Py_None);
     return Py_None;
@@ -141,20 +142,9 @@ static bool run_signal_handlers(void)
     return raised;
 }
 
-#define WAITING(statement)                        \
-    do {                                          \
-        PyThreadState *saved = PyEval_SaveThread(); \
-        statement;                                \
-        PyEval_RestoreThread(saved);              \
-    } while (0)
-
-/* A call that takes nothing but words and gives a status. */
-#define FUNCTION(name) \
-    static PyObject *name(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-
 /* --- life ----------------------------------------------------------------------------------------------------- */
 
-FUNCTION(py_register)
+static FUNCTION(py_register)
 {
     (void)module;
     if (!expect(count, 1)) {
@@ -165,7 +155,7 @@ FUNCTION(py_register)
     return none();
 }
 
-FUNCTION(py_setup)
+static FUNCTION(py_setup)
 {
     (void)module, (void)arguments;
     kos_status_t status;
@@ -176,7 +166,7 @@ FUNCTION(py_setup)
     return status_or_none(status);
 }
 
-FUNCTION(py_ready)
+static FUNCTION(py_ready)
 {
     (void)module, (void)arguments;
     kos_status_t status;
@@ -187,7 +177,7 @@ FUNCTION(py_ready)
     return status_or_none(status);
 }
 
-FUNCTION(py_ping)
+static FUNCTION(py_ping)
 {
     (void)module, (void)arguments;
     kos_status_t status;
@@ -198,7 +188,7 @@ FUNCTION(py_ping)
     return status_or_none(status);
 }
 
-FUNCTION(py_app_name)
+static FUNCTION(py_app_name)
 {
     (void)module;
     kos_word_t caller;
@@ -213,7 +203,7 @@ FUNCTION(py_app_name)
 
 /* --- directory ------------------------------------------------------------------------------------------------ */
 
-FUNCTION(py_bind)
+static FUNCTION(py_bind)
 {
     (void)module;
     kos_word_t words[3];
@@ -238,20 +228,20 @@ static PyObject *port_call(PyObject *const *arguments, Py_ssize_t count, kos_sta
     return status_or_none(status);
 }
 
-FUNCTION(py_unbind)
+static FUNCTION(py_unbind)
 {
     (void)module;
     return port_call(arguments, count, kos_dir_unbind);
 }
 
-FUNCTION(py_query)
+static FUNCTION(py_query)
 {
     (void)module;
     return port_call(arguments, count, kos_dir_query);
 }
 
 /* request(port, reply_flags, param, payload) → label, param, payload, slot of the token or 0 */
-FUNCTION(py_request)
+static FUNCTION(py_request)
 {
     (void)module;
     kos_word_t flags;
@@ -277,7 +267,7 @@ FUNCTION(py_request)
 /* --- messages ------------------------------------------------------------------------------------------------- */
 
 /* call(slot, reply_flags, label, param, payload, token) → label, param, payload, slot of a token or 0 */
-FUNCTION(py_call)
+static FUNCTION(py_call)
 {
     (void)module;
     kos_token_t slot;
@@ -306,7 +296,7 @@ FUNCTION(py_call)
     return status == STATUS_OK ? message_tuple(&msg, kos_msg_client_payload(), NULL, 0) : raise_status(status);
 }
 
-FUNCTION(py_send)
+static FUNCTION(py_send)
 {
     (void)module;
     kos_token_t slot;
@@ -321,7 +311,7 @@ FUNCTION(py_send)
 }
 
 /* queue_send(slot, label, at most 56 bytes) */
-FUNCTION(py_queue_send)
+static FUNCTION(py_queue_send)
 {
     (void)module;
     kos_token_t slot;
@@ -359,7 +349,7 @@ static kos_status_t prepare_landing(bool tokens)
  * reply_receive(label, param, payload, token, accept tokens, microseconds or -1)
  * → label, param, payload, slot of a token or 0, badge, caller id, marks
  */
-FUNCTION(py_reply_receive)
+static FUNCTION(py_reply_receive)
 {
     (void)module;
     kos_msg_t msg;
@@ -390,7 +380,7 @@ FUNCTION(py_reply_receive)
 }
 
 /* reply(label, param, payload, token): answer the last caller without waiting for another */
-FUNCTION(py_reply)
+static FUNCTION(py_reply)
 {
     (void)module;
     kos_msg_t msg;
@@ -402,7 +392,7 @@ FUNCTION(py_reply)
     return status_or_none(status);
 }
 
-FUNCTION(py_queue_dropped)
+static FUNCTION(py_queue_dropped)
 {
     (void)module;
     kos_word_t badge;
@@ -417,7 +407,7 @@ FUNCTION(py_queue_dropped)
 /* --- tokens --------------------------------------------------------------------------------------------------- */
 
 /* token_create(badge, flags) → slot */
-FUNCTION(py_token_create)
+static FUNCTION(py_token_create)
 {
     (void)module;
     kos_word_t badge;
@@ -436,7 +426,7 @@ FUNCTION(py_token_create)
     return status == STATUS_CREATED ? PyLong_FromUnsignedLongLong(slot) : raise_status(status);
 }
 
-FUNCTION(py_token_free)
+static FUNCTION(py_token_free)
 {
     (void)module;
     kos_token_t slot;
@@ -448,7 +438,7 @@ FUNCTION(py_token_free)
     return status_or_none(status);
 }
 
-FUNCTION(py_token_info)
+static FUNCTION(py_token_info)
 {
     (void)module;
     kos_token_t slot;
@@ -460,7 +450,7 @@ FUNCTION(py_token_info)
     return status == STATUS_OK ? PyLong_FromUnsignedLongLong(flags) : raise_status(status);
 }
 
-FUNCTION(py_token_revoke)
+static FUNCTION(py_token_revoke)
 {
     (void)module;
     kos_word_t badge;
@@ -475,7 +465,7 @@ FUNCTION(py_token_revoke)
 /* --- shared buffers: mapped for the life of the process, so that no view of them can outlive the memory -------- */
 
 /* buffer_create(size) → slot, writable memoryview */
-FUNCTION(py_buffer_create)
+static FUNCTION(py_buffer_create)
 {
     (void)module;
     kos_word_t size;
@@ -503,7 +493,7 @@ FUNCTION(py_buffer_create)
 }
 
 /* buffer_map(slot) → read-only memoryview */
-FUNCTION(py_buffer_map)
+static FUNCTION(py_buffer_map)
 {
     (void)module;
     kos_token_t slot;
@@ -539,6 +529,11 @@ static PyMethodDef methods[] = {
     {"token_revoke", py_token_revoke, METH_FASTCALL, NULL},
     {"buffer_create", py_buffer_create, METH_FASTCALL, NULL},
     {"buffer_map", py_buffer_map, METH_FASTCALL, NULL},
+    {"trace_mark", trace_mark, METH_FASTCALL, NULL},
+    {"trace_next", trace_next, METH_FASTCALL, NULL},
+    {"trace_peers", trace_peers, METH_FASTCALL, NULL},
+    {"trace_read", trace_read, METH_FASTCALL, NULL},
+    {"trace_counts", trace_counts, METH_FASTCALL, NULL},
     {"atomic_add", shared_memory_atomic_add, METH_FASTCALL, NULL},
     {"futex_wake", shared_memory_futex_wake, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},

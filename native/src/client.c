@@ -9,6 +9,7 @@
 #include <kos/msg.h>
 
 #include "slots.h"
+#include "trace.h"
 #include "wait.h"
 
 /* How long a caller sleeps before it asks whether the message server, which tells of deaths, still lives. */
@@ -59,7 +60,9 @@ static kos_status_t wait_for(struct slot *slot, const shared_word *word, uint32_
         full_barrier();
         bool in_time = true;
         if (read_word(word) != wanted && read_word(&mailbox->state) == KOS_ABI_STATE_OPEN) {
+            TRACE(.kind = KOS_TRACE_KIND_SLEEP, .mailbox = slot->mailbox_id, .connection = slot->connection);
             in_time = wait_futex(&mailbox->holder_event, event, LIVENESS_MILLISECONDS);
+            TRACE(.kind = KOS_TRACE_KIND_WAKE, .mailbox = slot->mailbox_id, .connection = slot->connection);
         }
         write_word(&mailbox->holder_sleeping, 0);
         if (read_word(word) == wanted) {
@@ -119,6 +122,10 @@ static uint32_t publish(struct slot *slot, uint32_t kind, kos_word_t reply_flags
 {
     struct mailbox *mailbox = slot->mailbox;
     uint32_t size = kos_msg_payload_size(msg->metadata);
+    TRACE(TRACE_MESSAGE(msg), .kind = kind == KOS_ABI_REQUEST_CALL ? KOS_TRACE_KIND_CALL : KOS_TRACE_KIND_SEND,
+          .flags = kind == KOS_ABI_REQUEST_CALL ? 0 : KOS_TRACE_FLAG_ONE_WAY, .mailbox = slot->mailbox_id,
+          .sequence = slot->request_seq + 1, .slot = slot_number(slot), .status = STATUS_OK,
+          .connection = slot->connection, .payload = client_payload);
     write_word(&mailbox->request_kind, kind);
     mailbox->request_label = msg->label;
     mailbox->request_param = msg->param;
@@ -197,6 +204,9 @@ kos_status_t kos_msg_call(kos_token_t token, kos_word_t reply_flags, kos_msg_t *
     if (status == STATUS_OK) {
         read_reply(slot, reply_flags, msg, &reply);
     }
+    TRACE(TRACE_MESSAGE(msg), .kind = KOS_TRACE_KIND_CALL_END, .mailbox = slot->mailbox_id,
+          .sequence = slot->request_seq, .slot = token, .status = status, .connection = slot->connection,
+          .payload = client_payload);
     pthread_mutex_unlock(&slot->use);
     if (reply.ticket != 0 &&
         token_accept(client_receive_slot, reply.connection, reply.mailbox_id, reply.ticket) == STATUS_OK) {
@@ -222,6 +232,11 @@ kos_status_t kos_msg_send(kos_token_t token, kos_msg_t msg)
     return status;
 }
 
+static bool queue_is_full(const struct slot *slot)
+{
+    return slot->queue_head - read_word(&slot->mailbox->queue_tail) >= KOS_ABI_QUEUE_LENGTH;
+}
+
 /* Only `lock`, never `use`: a call under way on the same token does not hold up the queue. */
 kos_status_t kos_msg_queue_send(kos_token_t token, const kos_queue_msg_t *msg)
 {
@@ -234,7 +249,11 @@ kos_status_t kos_msg_queue_send(kos_token_t token, const kos_queue_msg_t *msg)
     kos_status_t status = check_request(slot, &bare);
     if (status == STATUS_OK) {
         struct mailbox *mailbox = slot->mailbox;
-        if (slot->queue_head - read_word(&mailbox->queue_tail) >= KOS_ABI_QUEUE_LENGTH) {
+        TRACE(.kind = KOS_TRACE_KIND_QUEUE, .flags = KOS_TRACE_FLAG_QUEUED | KOS_TRACE_FLAG_ONE_WAY,
+              .label = msg->label, .mailbox = slot->mailbox_id, .sequence = slot->queue_head + 1, .slot = token,
+              .status = queue_is_full(slot) ? STATUS_FULL : STATUS_OK, .size = sizeof msg->bytes,
+              .connection = slot->connection, .payload = msg->bytes);
+        if (queue_is_full(slot)) {
             write_word(&mailbox->queue_dropped, peek_word(&mailbox->queue_dropped) + 1);
             status = STATUS_FULL;
         } else {

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "control.h"
+#include "trace.h"
 
 #define ROUTES_MAX 32
 
@@ -46,19 +47,27 @@ static bool greet(struct connection *connection)
     /* SAFETY: the page is APP_PAGE_SIZE bytes, made by our message server; the struct is smaller and only read. */
     connection->page = page;
     connection->caller_id = answer.r[0];
+    uint64_t record_size = answer.r[1];
     connection->event_fd = answer.fds[1];
     connection->completion_fd = answer.fds[2];
     answer.fds[1] = -1;
     answer.fds[2] = -1;
     control_close_fds(&answer);
-    return read_word(&connection->page->magic) == KOS_ABI_APP_PAGE_MAGIC &&
-           read_word(&connection->page->version) == KOS_ABI_LAYOUT_VERSION && watch_completions(connection);
+    if (read_word(&connection->page->magic) != KOS_ABI_APP_PAGE_MAGIC ||
+        read_word(&connection->page->version) != KOS_ABI_LAYOUT_VERSION || !watch_completions(connection)) {
+        return false;
+    }
+    if (record_size != 0) {
+        trace_open(connection, record_size);
+    }
+    return true;
 }
 
-static void open_one(int fd)
+static void open_one(int fd, uint32_t name_hash)
 {
     struct connection *connection = &connections[connection_count];
     connection->fd = fd;
+    connection->name_hash = name_hash;
     connection->event_fd = -1;
     connection->completion_fd = -1;
     connection->completion_epoll = -1;
@@ -83,7 +92,7 @@ static void open_all(void)
         char *end;
         long fd = strtol(colon + 1, &end, 10);
         if (end != colon + 1 && fd >= 0 && (*end == ',' || *end == '\0')) {
-            open_one((int)fd);
+            open_one((int)fd, trace_hash(text, (size_t)(colon - text)));
         }
         text = *end == ',' ? end + 1 : NULL;
     }

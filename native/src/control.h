@@ -27,6 +27,7 @@ struct connection {
     const struct app_page *page;
     uint32_t event_seen;
     uint64_t caller_id;
+    uint32_t name_hash; /* of the message server, as trace records name it */
     atomic_bool lost;
     bool loss_reported;
     pthread_mutex_t lock;

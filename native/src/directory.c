@@ -7,6 +7,7 @@
 #include <kos/dir.h>
 
 #include "slots.h"
+#include "trace.h"
 #include "wait.h"
 
 kos_status_t kos_msg_setup(void)
@@ -17,6 +18,7 @@ kos_status_t kos_msg_setup(void)
 kos_status_t kos_app_ready(void)
 {
     struct connection *connection = connection_first();
+    TRACE(.kind = KOS_TRACE_KIND_READY);
     return connection == NULL ? STATUS_UNAVAILABLE : control_words(connection, KOS_OP_READY, 0, 0, 0);
 }
 
@@ -66,7 +68,10 @@ static kos_status_t port_operation(uint32_t op, const char *port, uint64_t a0, u
 kos_status_t kos_dir_bind(const char *port, kos_word_t request_label, kos_word_t request_badge,
                           kos_word_t request_flags)
 {
-    return port_operation(KOS_OP_BIND, port, request_label, request_badge, request_flags);
+    kos_status_t status = port_operation(KOS_OP_BIND, port, request_label, request_badge, request_flags);
+    TRACE(.kind = KOS_TRACE_KIND_BIND, .label = port != NULL ? trace_hash(port, strlen(port)) : 0,
+          .badge = request_badge, .status = status);
+    return status;
 }
 
 kos_status_t kos_dir_unbind(const char *port)
@@ -170,10 +175,14 @@ kos_status_t kos_dir_request(const char *port, kos_token_t empty_slot, kos_word_
                                 .tail_size = size};
     pthread_mutex_lock(&connection->request_lock);
     slot_hold(slot);
+    TRACE(.kind = KOS_TRACE_KIND_REQUEST, .label = trace_hash(port, strlen(port)), .param = question.a[2],
+          .size = size, .slot = empty_slot, .connection = connection, .payload = question.tail);
     status = slot_make_empty(slot, empty_slot);
     if (status == STATUS_OK) {
         status = request_into(connection, slot, &question, msg);
     }
+    TRACE(.kind = KOS_TRACE_KIND_REQUEST_END, .label = trace_hash(port, strlen(port)),
+          .mailbox = slot->mailbox_id, .slot = empty_slot, .status = status, .connection = connection);
     slot_release(slot);
     pthread_mutex_unlock(&connection->request_lock);
     return status;

@@ -179,6 +179,7 @@ static bool take_queued(struct owned *owned, struct received *received)
     received->msg.metadata |= KOS_ABI_METADATA_QUEUED;
     memcpy(server_payload(), entry->bytes, KOS_ABI_QUEUE_BYTES);
     publish_word(&owned->mailbox->queue_tail, ++owned->queue_tail);
+    received->seq = owned->queue_tail;
     use_up(owned);
     return true;
 }

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "slots.h"
+#include "trace.h"
 #include "wait.h"
 
 #define LOST_PAUSE_MICROSECONDS 100000
@@ -104,8 +105,33 @@ static void reply_to_call(const kos_msg_t *msg)
     owned_reply(&current, msg, ticket);
 }
 
+/* The mailbox, or the number of the connection request, that `current` came through. */
+static uint64_t current_place(void)
+{
+    return current.is_request ? current.request_id : current.mailbox_id;
+}
+
+static uint8_t current_flags(void)
+{
+    if (current.is_request) {
+        return KOS_TRACE_FLAG_REQUEST;
+    }
+    bool queued = (current.msg.metadata & KOS_ABI_METADATA_QUEUED) != 0;
+    return (uint8_t)((queued ? KOS_TRACE_FLAG_QUEUED : 0) | (current.owned == NULL ? KOS_TRACE_FLAG_ONE_WAY : 0));
+}
+
+static void trace_current(uint8_t kind, const kos_msg_t *msg)
+{
+    TRACE(TRACE_MESSAGE(msg), .kind = kind, .flags = current_flags(), .badge = current.badge,
+          .mailbox = current_place(), .sequence = current.seq, .status = STATUS_OK, .caller = current.caller_id,
+          .connection = current.connection, .payload = payload_buffer);
+}
+
 static void reply(const kos_msg_t *msg)
 {
+    if (current.is_request || current.owned != NULL) {
+        trace_current(KOS_TRACE_KIND_REPLY, msg);
+    }
     if (current.is_request) {
         reply_to_request(msg);
     } else if (current.owned != NULL) {
@@ -255,7 +281,12 @@ static kos_status_t wait_for_message(uint64_t deadline)
         }
         owned_sleep(true);
         bool found = take_next();
-        kos_status_t status = found ? STATUS_OK : sleep_until(deadline);
+        kos_status_t status = STATUS_OK;
+        if (!found) {
+            TRACE(.kind = KOS_TRACE_KIND_SLEEP);
+            status = sleep_until(deadline);
+            TRACE(.kind = KOS_TRACE_KIND_WAKE);
+        }
         owned_sleep(false);
         if (found) {
             return STATUS_OK;
@@ -280,6 +311,9 @@ static kos_status_t reply_receive(kos_msg_t *msg, kos_word_t *badge, kos_word_t 
         status = wait_for_message(deadline);
         pthread_mutex_unlock(&leader);
     } while (status == STATUS_OK && !accept_token());
+    if (status == STATUS_OK) {
+        trace_current(KOS_TRACE_KIND_RECEIVE, &current.msg);
+    }
     *msg = status == STATUS_OK ? current.msg : kos_msg_new_status(status);
     *badge = (kos_word_t)current.badge;
     *caller_id = (kos_word_t)current.caller_id;

@@ -22,6 +22,11 @@ struct slot *slot_at(kos_token_t token)
     return token == KOS_ABI_NULL_SLOT || token >= KOS_MSG_TOKENS_PER_APP ? NULL : &slots[token];
 }
 
+kos_token_t slot_number(const struct slot *slot)
+{
+    return (kos_token_t)(slot - slots);
+}
+
 void slot_hold(struct slot *slot)
 {
     pthread_mutex_lock(&slot->use);

@@ -34,6 +34,9 @@ struct slot {
 /* The slot with that number, or NULL when it is 0 or out of range. */
 struct slot *slot_at(kos_token_t token);
 
+/* Its number. */
+kos_token_t slot_number(const struct slot *slot);
+
 void slot_hold(struct slot *slot);
 void slot_release(struct slot *slot);
 

@@ -6,6 +6,7 @@
 
 #include "server.h"
 #include "slots.h"
+#include "trace.h"
 
 static bool reserved[KOS_MSG_TOKENS_PER_APP];
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -74,6 +75,7 @@ kos_status_t kos_msg_token_create(kos_word_t badge, kos_word_t flags, kos_token_
         slot->connection = only;
     }
     slot_release(slot);
+    TRACE(.kind = KOS_TRACE_KIND_CREATE, .badge = badge, .slot = token, .status = status, .connection = only);
     return status;
 }
 
@@ -124,6 +126,8 @@ kos_status_t kos_msg_token_delete(kos_token_t token)
         return STATUS_BAD_REQUEST;
     }
     slot_hold(slot);
+    TRACE(.kind = KOS_TRACE_KIND_DELETE, .mailbox = slot->mailbox_id, .badge = slot->badge, .slot = token,
+          .status = STATUS_OK, .connection = slot->connection);
     kos_status_t status = STATUS_INVALID_TOKEN;
     if (slot->kind != KOS_TOKEN_KIND_NONE) {
         status = STATUS_OK;
@@ -177,6 +181,7 @@ kos_status_t kos_msg_token_revoke(kos_word_t badge)
     }
     owned_drop_badge(badge);
     forget_own(badge);
+    TRACE(.kind = KOS_TRACE_KIND_REVOKE, .badge = badge, .status = status);
     return status;
 }
 

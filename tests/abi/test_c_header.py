@@ -8,7 +8,9 @@ HEADER = Path(__file__).parents[2] / "native/include/kos/abi.h"
 
 
 def test_the_header_in_the_tree_is_current():
-    assert HEADER.read_text() == c_header.render(), "run: python -m kos.abi.c_header > native/include/kos/abi.h"
+    assert HEADER.read_text() == c_header.render(), (
+        "run: python -m kos.abi.c_header > native/include/kos/abi.h"
+    )
 
 
 def test_no_two_fields_of_the_mailbox_overlap():

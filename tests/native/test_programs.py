@@ -14,7 +14,7 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("program", ["unit_messages", "unit_owned"])
+@pytest.mark.parametrize("program", ["unit_messages", "unit_owned", "unit_trace"])
 def test_unit(programs: Path, program: str) -> None:
     done = run(programs / program)
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stdout + done.stderr

@@ -27,7 +27,9 @@ PACKET_MAX = HEADER.size + DATA_MAX
 class Op(IntEnum):
     """Operations. `a0`… are the request's words, `r0`… the reply's; "fds" what the reply carries."""
 
-    HELLO = 1  # a0 ABI version → CREATED, r0 own caller id; fds: app page, event, completion
+    # a0 ABI version → CREATED, r0 own caller id, r1 bytes of a record when this app is traced, else 0;
+    # fds: app page, event, completion
+    HELLO = 1
     PING = 2  # → PONG
     READY = 3  # initialisation is done → OK
     BIND = 4  # a0 label, a1 badge, a2 flags; data: port → OK
@@ -55,6 +57,14 @@ class Op(IntEnum):
     DETACH = 19  # a0 mailbox id: the owner is done with it (a single-use token is used up) → OK
     APP_NAME = 20  # a0 caller id of an app that we serve or served → OK; data: its name
     ROUTE = 21  # data: port → OK when the manifest grants it on this message server, else NOT_FOUND
+    TRACE_RING = (
+        22  # → CREATED, fds: the ring that this app writes its records to; NOT_FOUND when it is not traced
+    )
+    # For the trace server only (else UNAUTHORIZED): the first ring with a number over a0 → OK, r0 its number,
+    # r1 caller id of its app, r2 bytes of a record, r3 bytes of the ring; data: the app's name; fds: the
+    # ring, to read. NO_REPLY when there is none.
+    TRACE_NEXT = 23
+    TRACE_PEERS = 24  # the same for mailboxes made after mailbox a0 → OK; data: `trace.Peer` records
 
 
 class Event(IntEnum):

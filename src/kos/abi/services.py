@@ -72,6 +72,17 @@ INTERNET_COUNTERS = 2  # reply: JSON of the caller's counters: reason -> [packet
 # --- mqtt: the relay of data out; an app publishes to 127.0.0.1:1883 in its own network -------------------
 MQTT_STATUS = 1  # reply: JSON of connected, reason, waiting, dropped, stored
 
+# --- trace: what a traced app may ask, and what whoever reads the trace may -------------------------------
+TRACE_STATUS = 1  # PORT_TRACE; reply: JSON of recorded, dropped of the caller's own ring
+# PORT_TRACE_ADMIN. WATCH: from now on frames are kept for this client; the first ones tell all that is so.
+TRACE_WATCH = 1
+# READ: the next bytes of the frames, which are lines of JSON; the reply's param is how many bytes are left. A
+# client that has not read for TRACE_LEASE seconds watches no more and gets UNAVAILABLE.
+TRACE_READ = 2
+TRACE_STOP = 3
+TRACE_LEASE = 10
+TRACE_WATCHERS_MAX = 4  # clients that watch at one time
+
 # --- vm: the console of a microVM, on a port of the manifest's choosing -----------------------------------
 # READ: param is the position wanted (0 at first); the reply's payload is output from there, or from the
 # oldest kept, none when there is nothing new; its param is the position to ask for next, in 32 bits.

@@ -81,9 +81,7 @@ def blobs_of(manifest: Manifest) -> dict[str, int]:
     for name, app in manifest.apps.items():
         if isinstance(app.image, SourceImage):
             raise BuildError(f"app {name!r} is not built", where=app.where)
-    blobs = {
-        image.sha256: image.size for image in images if isinstance(image, BuiltImage)
-    }
+    blobs = {image.sha256: image.size for image in images if isinstance(image, BuiltImage)}
     return blobs | {part.sha256: part.size for part in manifest.parts.values()}
 
 

@@ -137,7 +137,6 @@ class Builder:
 
         return self._cache.image({"kind": "c", **sources.inputs()}, make)
 
-
     def _vm(self, app: App, image: VmImage) -> tuple[Blob, bool]:
         from kos.build.vm_image import Guest  # a system without guests needs no SDK
 

@@ -56,7 +56,8 @@ def _app(app: App) -> App:
 
 
 def _outside(manifest: Manifest) -> tuple[object, ...]:
-    return (manifest.options.tunnel_ips, manifest.options.tracing, manifest.platform)
+    options = manifest.options
+    return (options.tunnel_ips, options.tracing, options.unsafe_trace_payloads, manifest.platform)
 
 
 class Replacement:

@@ -38,6 +38,7 @@ from kos.device.process import End
 from kos.device.replace import Replacement, difference
 from kos.device.runtime import host_runtime
 from kos.device.sandbox import running_as_root
+from kos.device.tracing import Tracing
 from kos.device.units import FAILED, PAUSED, RUNNING, STOPPED, WAITING, AppUnit, ServerUnit, Unit
 from kos.manifest import codec
 from kos.manifest.limits import MANIFEST_BYTES_MAX
@@ -60,6 +61,7 @@ class Supervisor:
         self.degraded = False
         self.started_at = time.monotonic()
         self.streams = streams.Streams(self)
+        self._tracing = Tracing(self)
         # First of all: this fails where another system runs, whose files are not to be touched.
         self._control = ControlServer(loop, place.directory / "control.sock", self._operations())
         self.console = Console(place.directory / "console.log")
@@ -124,7 +126,8 @@ class Supervisor:
 
     def supervisor_connection(self, app: str, streams: bool) -> socket.socket:
         """A control connection for an app that holds the `supervisor` resource."""
-        return self._control.connection_for(app, STREAM_OPERATIONS if streams else APP_OPERATIONS)
+        allowed = STREAM_OPERATIONS if streams else APP_OPERATIONS
+        return self._control.connection_for(app, allowed | self._tracing.operations_of(app))
 
     def _server_event(self, server: ServerUnit, event: dict[str, Any]) -> None:
         """What a message server says of an app; its words may be the app's own."""
@@ -223,6 +226,7 @@ class Supervisor:
             "console": self._op_console,
             "events": self._op_events,
             **self.streams.operations(),
+            **self._tracing.operations(),
         }
 
     def _op_stop(self, _request: dict[str, Any], stream: Stream) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from kos.abi.debug import THREADS
 from kos.abi.errors import KosError
 from kos.abi.stream import CONSOLE, SHELL
+from kos.device import tracing
 from kos.device.cells import Place, app_cell, server_cell, wanted_limits
 from kos.device.console.lines import LineAssembler
 from kos.device.console.log import Console
@@ -260,8 +261,9 @@ class ServerUnit(Unit):
         """A new control connection for an app; → the app's end."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         access = {port: {"role": grant.role} for port, grant in app.access[self.name].items()}
+        order = {"op": "register", "app": app.name, "id": caller_id, "access": access}
         with ours:
-            self.send({"op": "register", "app": app.name, "id": caller_id, "access": access}, [ours.fileno()])
+            self.send(order | tracing.registration(self._host.manifest, app, self.name), [ours.fileno()])
         return theirs
 
     def send(self, order: dict[str, Any], descriptors: list[int] | None = None) -> None:

@@ -39,8 +39,8 @@ class Options:
     Attributes:
         persistent_boot: the device boots from its storage and keeps generations.
         disable_signing: accept manifests that nobody signed. For development only.
-        tracing: a trace server collects the messages of traced apps.
-        trace_payloads: traces hold what messages say, not only that they were sent.
+        tracing: apps that the manifest connects to the trace server leave a record of each message.
+        unsafe_trace_payloads: traces hold what messages say, not only that they were sent.
         remote_shell: a live interpreter inside a running Python app, and a microVM's console, may be asked
             for, of apps with `debug=True`.
         debugger: a debugger may attach to a C app with `debug=True`.
@@ -57,7 +57,7 @@ class Options:
     persistent_boot: bool = False
     disable_signing: bool = False
     tracing: bool = False
-    trace_payloads: bool = False
+    unsafe_trace_payloads: bool = False
     remote_shell: bool = False
     debugger: bool = False
     watchdog: float = 30.0

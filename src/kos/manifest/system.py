@@ -35,20 +35,32 @@ class System:
         """Put what this system adds to its base."""
         return ctx
 
+    def finish(self, ctx: Context) -> Context:
+        """Complete what is there once every layer above has been put; the lowest layer comes first."""
+        return ctx
+
     def kos_base_system(self) -> System | None:
         """The layer below, as an object."""
         return self.base() if isinstance(self.base, type) else self.base
 
     def context(self, ctx: Context) -> Context:
         """`ctx` with the layers below and then with this one."""
-        # Read by where.user_location: what a layer of ours puts is said by the user's class.
-        _said_at = self._defined_at
-        base = self.kos_base_system()
-        made = self.setup(base.context(ctx) if base is not None else ctx)
+        layers: list[System] = [self]
+        while (base := layers[0].kos_base_system()) is not None:
+            layers.insert(0, base)
+        for step in ("setup", "finish"):
+            for number, layer in enumerate(layers):
+                # Read by where.user_location: what a layer of ours puts is said by the user's class above it.
+                _said_at = next((each._defined_at for each in layers[number:] if each._defined_at), None)
+                ctx = layer._made(step, ctx, _said_at)
+        return ctx
+
+    def _made(self, step: str, ctx: Context, said_at: str | None) -> Context:
+        made = getattr(self, step)(ctx)
         if not isinstance(made, Context):
             raise ManifestError(
-                f"{type(self).__name__}.setup returned {type(made).__name__}, expected a Context",
-                where=_said_at,
+                f"{type(self).__name__}.{step} returned {type(made).__name__}, expected a Context",
+                where=said_at,
                 hint="end it with: return ctx",
             )
         return made

@@ -12,6 +12,7 @@ with a key of its own. A user's own app gets no port unless the user connects it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kos.abi import services
@@ -29,7 +30,10 @@ _MEMORY = {
     "ethernet": 48,
     "tunnel": 64,
     "admin": 96,
+    "trace": 48,
 }
+
+_TRACE_PRIORITY = 105
 
 
 def _entry(service: str) -> ServiceImage:
@@ -41,8 +45,9 @@ class Poukai(System):
 
     Attributes:
         msg_server, msg0: the name of its message server.
-        rng_server, log_server, key_store, self_test, ethernet, tunnel, admin: the names of its apps.
-        rng, log, log_admin, keys, ethernet_port, internet: the ports that they serve.
+        rng_server, log_server, key_store, self_test, ethernet, tunnel, admin, trace_server: the names of its
+            apps.
+        rng, log, log_admin, keys, ethernet_port, internet, trace, trace_admin: the ports that they serve.
         i2c1 … i2c4: the buses that boards have; see `I2CServer`.
     """
 
@@ -54,6 +59,7 @@ class Poukai(System):
     ethernet = "ethernet"
     tunnel = "tunnel"
     admin = "admin"
+    trace_server = "trace_server"
 
     rng = Port(services.PORT_RNG, MSG0)
     log = Port(services.PORT_LOG, MSG0)
@@ -61,6 +67,8 @@ class Poukai(System):
     keys = Port(services.PORT_KEY_STORE, MSG0)
     ethernet_port = Port(services.PORT_ETHERNET, MSG0)
     internet = Port(services.PORT_INTERNET, MSG0)
+    trace = Port(services.PORT_TRACE, MSG0)
+    trace_admin = Port(services.PORT_TRACE_ADMIN, MSG0)
 
     i2c1 = Bus("i2c1")
     i2c2 = Bus("i2c2")
@@ -74,6 +82,7 @@ class Poukai(System):
         ethernet: bool = False,
         tunnel: bool = False,
         admin: bool = False,
+        tracing: bool | Sequence[str] = False,
         admin_config: dict[str, Any] | None = None,
         tunnel_config: dict[str, Any] | None = None,
         ethernet_config: dict[str, Any] | None = None,
@@ -85,12 +94,16 @@ class Poukai(System):
             ethernet: the driver of the network interface.
             tunnel: encrypted communication with the internet.
             admin: the connection to a Studio or Fleet Server.
+            tracing: the trace server, and every app of the finished system that uses the message server
+                traced by it; or the names of those to trace. Sets the option `tracing`.
             admin_config, tunnel_config, ethernet_config: what those apps read with `kos.app.config()`.
         """
         self._with_self_test = self_test
         self._with_admin = admin
         self._with_tunnel = tunnel or admin
         self._with_ethernet = ethernet or self._with_tunnel
+        self._traced = None if isinstance(tracing, bool) else frozenset(tracing)
+        self._with_tracing = bool(tracing)
         self._admin_config = admin_config or {}
         self._tunnel_config = tunnel_config or {}
         self._ethernet_config = ethernet_config or {}
@@ -126,6 +139,8 @@ class Poukai(System):
                     config=self._ethernet_config,
                 )
             )
+        if self._with_tracing:
+            ctx = self._put_trace_server(ctx.set_kos_options(tracing=True))
         if self._with_tunnel:
             ctx = self._put_tunnel(ctx)
         if self._with_admin:
@@ -137,6 +152,37 @@ class Poukai(System):
             for port in (self.rng, self.log, self.keys):
                 ctx = ctx.connect_protocol(self.self_test, port)
         return ctx
+
+    def finish(self, ctx: Context) -> Context:
+        """Connect the apps to trace, which are known only now, to the trace server."""
+        if not ctx.options.tracing:
+            return ctx
+        if self.trace_server not in ctx.apps:
+            ctx = self._put_trace_server(ctx)
+        users = [name for name, app in ctx.apps.items() if self.msg_server in app.access]
+        chosen = users if self._traced is None else sorted(self._traced)
+        for name in chosen:
+            connected = name in ctx.apps and self.trace.name in ctx.apps[name].access.get(self.msg_server, {})
+            if name != self.trace_server and not connected:
+                # A traced app sends nothing through the port: no one waits for a server that is less urgent.
+                blocking = ctx.apps[name].priority < _TRACE_PRIORITY if name in ctx.apps else True
+                ctx = ctx.connect_protocol(name, self.trace, access=AccessControl.client(blocking=blocking))
+        return ctx
+
+    def _put_trace_server(self, ctx: Context) -> Context:
+        for port in (self.trace, self.trace_admin):
+            ctx = ctx.put_port(port)
+        ctx = ctx.put_app(
+            _core(
+                self.trace_server,
+                "trace",
+                _TRACE_PRIORITY,
+                self.trace,
+                self.trace_admin,
+                resources=[Supervisor()],
+            )
+        )
+        return ctx.connect_protocol(self.admin, self.trace_admin) if self.admin in ctx.apps else ctx
 
     def _key_store_config(self) -> dict[str, Any]:
         """Which app may do what with which of the device's two keys; self_test has one that means nothing."""
@@ -175,7 +221,7 @@ class Poukai(System):
         )
         for port in (self.log, self.rng, self.keys, self.internet):
             ctx = ctx.connect_protocol(self.admin, port)
-        return ctx
+        return ctx.connect_protocol(self.admin, self.trace_admin) if self._with_tracing else ctx
 
 
 def _core(

@@ -34,12 +34,12 @@ def development_with_a_debugger(w: World) -> None:
 
 @fault("payload-tracing")
 def release_that_traces_payloads(w: World) -> None:
-    option(w, trace_payloads=True)
+    option(w, unsafe_trace_payloads=True)
 
 
 @near_miss("payload-tracing")
 def development_that_traces_payloads(w: World) -> None:
-    option(w, trace_payloads=True)
+    option(w, unsafe_trace_payloads=True)
     w.profile = "development"
 
 

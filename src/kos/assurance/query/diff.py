@@ -94,7 +94,7 @@ def _shown(value: int | None) -> str:
 
 
 # Options that give somebody power when they are on, or take a defence away when they are off.
-_POWER = ("disable_signing", "tracing", "trace_payloads", "remote_shell", "debugger")
+_POWER = ("disable_signing", "tracing", "unsafe_trace_payloads", "remote_shell", "debugger")
 _DEFENCE = (
     "health_check",
     "server_check",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -106,6 +107,11 @@ class ControlClient:
         """From now on, wait for lines without a limit of time."""
         self._socket.settimeout(None)
 
+    def trace(self, seconds: float | None = None) -> Iterator[dict[str, Any]]:
+        """Frames of the trace (`kos.abi.trace_frame`) as they come, until the system or the time ends."""
+        self.request("trace")
+        return (value["trace"] for value in self._stream(seconds) if "trace" in value)
+
     def request(self, operation: str, **members: Any) -> dict[str, Any]:
         """One operation; → its answer.
 
@@ -124,7 +130,14 @@ class ControlClient:
             raise KosError(answer["error"]["message"], hint=answer["error"]["hint"])
         return answer
 
-    def _stream(self) -> Iterator[dict[str, Any]]:
-        self._socket.settimeout(None)
-        while line := self._file.readline(LINE_BYTES_MAX):
+    def _stream(self, seconds: float | None = None) -> Iterator[dict[str, Any]]:
+        end = None if seconds is None else time.monotonic() + seconds
+        while end is None or end > time.monotonic():
+            self._socket.settimeout(None if end is None else max(end - time.monotonic(), 0.001))
+            try:
+                line = self._file.readline(LINE_BYTES_MAX)
+            except TimeoutError:
+                return
+            if not line:
+                return
             yield json.loads(line)

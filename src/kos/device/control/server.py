@@ -44,6 +44,11 @@ class Stream:
         connection.setblocking(False)
         server.loop.watch(connection.fileno(), self._read)
 
+    @property
+    def unread(self) -> int:
+        """Bytes that wait for the reader."""
+        return len(self._out)
+
     def answer(self, members: dict[str, Any]) -> None:
         self.send({"ok": True, **members})
 

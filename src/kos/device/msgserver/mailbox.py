@@ -10,7 +10,7 @@ import mmap
 import os
 import sys
 
-from kos.abi import message
+from kos.abi import message, trace
 from kos.app.shared_memory import atomic_add, futex_wake
 
 MFD_NOEXEC_SEAL = 0x0008  # Linux 6.3; Python's `os` has no name for it yet
@@ -149,3 +149,26 @@ class SharedBuffer:
 
     def release(self) -> None:
         os.close(self.memory_fd)
+
+
+class TraceRing:
+    """Memory in which one app leaves a record of each message; the trace server reads it.
+
+    Attributes:
+        memory_fd: the memory, for the app to write.
+        reader_fd: the same, to read only; opened before the app could forbid it.
+    """
+
+    def __init__(self, record_size: int) -> None:
+        self.size = trace.ring_size(record_size)
+        self.memory_fd = sealed_memory("kos-trace", self.size)
+        header = map_memory(self.memory_fd, trace.HEADER_SIZE)
+        store_word(header, trace.FIELDS["magic"], trace.MAGIC)
+        store_word(header, trace.FIELDS["version"], trace.VERSION)
+        store_word(header, trace.FIELDS["record_size"], record_size)
+        header.close()
+        self.reader_fd = os.open(f"/proc/self/fd/{self.memory_fd}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def release(self) -> None:
+        os.close(self.memory_fd)
+        os.close(self.reader_fd)

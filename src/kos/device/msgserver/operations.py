@@ -77,7 +77,9 @@ class Operations:
             raise Refusal(Status.CONFLICT)
         page = app.page = AppPage()
         return Answer(
-            Status.CREATED, (app.id,), descriptors=(page.memory_fd, page.event_fd, page.completion_fd)
+            Status.CREATED,
+            (app.id, app.traced),
+            descriptors=(page.memory_fd, page.event_fd, page.completion_fd),
         )
 
     def ping(self, app: App, words: Words, data: bytes) -> Answer:
@@ -197,7 +199,7 @@ class Operations:
         status = Status.OK
         if slot:
             try:
-                self._tables.put(client, request.slot, self._tables.take(app, slot))
+                self._tables.put(client, request.slot, self._tables.take(app, slot), request.port)
                 request.answered_with_token = True
             except Refusal as refusal:
                 status = refusal.status
@@ -304,6 +306,37 @@ class Operations:
         app.buffers.add(token)
         app.slots[slot] = token
         return Answer(Status.CREATED, descriptors=(token.shared.memory_fd,))
+
+    # --- traces -------------------------------------------------------------------------------------------
+
+    def trace_ring(self, app: App, words: Words, data: bytes) -> Answer:
+        if not app.traced:
+            raise Refusal(Status.NOT_FOUND)
+        return Answer(Status.CREATED, descriptors=(self._tables.ring_of(app).shared.memory_fd,))
+
+    def trace_next(self, app: App, words: Words, data: bytes) -> Answer:
+        if not app.tracer:
+            raise Refusal(Status.UNAUTHORIZED)
+        ring = next((each for number, each in self._tables.rings.items() if number > words[0]), None)
+        if ring is None:
+            return Answer(Status.NO_REPLY)
+        words_out = (ring.number, ring.app.id, ring.record_size, ring.shared.size)
+        return Answer(Status.OK, words_out, ring.app.name.encode(), (ring.shared.reader_fd,))
+
+    def trace_peers(self, app: App, words: Words, data: bytes) -> Answer:
+        if not app.tracer:
+            raise Refusal(Status.UNAUTHORIZED)
+        found = b""
+        newest = next(reversed(self._tables.peers), 0)
+        if newest <= words[0]:
+            return OK
+        for mailbox, peer in self._tables.peers.items():
+            if mailbox > words[0]:
+                packed = peer.pack()
+                if len(found) + len(packed) > message.PAYLOAD_MAX_SIZE:
+                    break
+                found += packed
+        return Answer(Status.OK, data=found)
 
     @staticmethod
     def _granted_token(app: App, token: Token | Reserved | None) -> Answer:

@@ -134,6 +134,7 @@ class MessageServer:
             port: grant["role"] for port, grant in command["access"].items() if port in self._tables.ports
         }
         app = App(command["app"], command["id"], access)
+        app.traced, app.tracer = command.get("traced", 0), command.get("tracer", False)
         self._tables.apps[app.name] = app
         connection.setblocking(False)
         self._connections[app] = connection

@@ -10,12 +10,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
-from kos.abi import message
+from kos.abi import message, trace
 from kos.abi.control import TokenKind
 from kos.abi.status import Status
-from kos.device.msgserver.mailbox import AppPage, SharedBuffer, SharedMailbox
+from kos.device.msgserver.mailbox import AppPage, SharedBuffer, SharedMailbox, TraceRing
 
 UNATTACHED_MAX = 64  # mailboxes made for an owner that it has not fetched yet; each holds two descriptors
+ENDED_RINGS_MAX = 8  # traces of apps that ended, kept for a trace server that has not seen them yet
 BUFFERS_PER_APP = 16  # shared buffers that one app created and that still exist
 
 
@@ -87,6 +88,16 @@ class Offer:
 
 
 @dataclass(slots=True, eq=False)
+class Ring:
+    """What one start of an app leaves for the trace server."""
+
+    number: int
+    app: App
+    record_size: int
+    shared: TraceRing
+
+
+@dataclass(slots=True, eq=False)
 class ConnectionRequest:
     """A client app asks a server app for a token."""
 
@@ -139,6 +150,8 @@ class App:
     refused: int = 0
     violations: int = 0
     queue_dropped: int = 0  # by clients of mailboxes that are closed now
+    traced: int = 0  # bytes of a record of its trace; 0: it leaves none
+    tracer: bool = False  # it may read what others leave
 
     def empty_slot(self, slot: int) -> int:
         """Check that a token can go there; raises Refusal."""
@@ -183,6 +196,8 @@ class Tables:
         self.ports = ports
         self.apps: dict[str, App] = {}
         self.bindings: dict[str, Binding] = {}
+        self.rings: dict[int, Ring] = {}
+        self.peers: dict[int, trace.Peer] = {}  # in the order of their making
         self._ids = itertools.count(1)
 
     def next_id(self) -> int:
@@ -191,8 +206,11 @@ class Tables:
 
     # --- mailboxes ----------------------------------------------------------------------------------------
 
-    def grant(self, owner: App, holder: App, slot: int, badge: int, flags: int) -> Token:
-        """Put a token of `owner` into a slot of `holder`, with a fresh mailbox behind it; raises Refusal."""
+    def grant(self, owner: App, holder: App, slot: int, badge: int, flags: int, port: str = "") -> Token:
+        """Put a token of `owner` into a slot of `holder`, with a fresh mailbox behind it; raises Refusal.
+
+        `port` is the one that the holder asked for, where it did.
+        """
         if not owner.alive:
             raise Refusal(Status.UNAVAILABLE)
         if owner is holder:
@@ -204,11 +222,18 @@ class Tables:
                 raise Refusal(Status.FULL)
             token = Mailbox(self.next_id(), owner, holder, badge, flags, SharedMailbox())
             owner.owned[token.id] = token
+            if owner.traced or holder.traced:
+                self._note_peer(trace.Peer(token.id, owner.id, holder.id, port))
             owner.served[holder.id] = holder.name
             owner.attach.append(token)
             owner.announce_event()
         holder.slots[slot] = token
         return token
+
+    def _note_peer(self, peer: trace.Peer) -> None:
+        self.peers[peer.mailbox] = peer
+        if len(self.peers) > trace.PEERS_MAX:
+            del self.peers[next(iter(self.peers))]
 
     def close_mailbox(self, mailbox: Mailbox, state: int, *, deliver: bool = True) -> None:
         """End a mailbox: the holder's calls return at once, the owner is told to drop it.
@@ -259,10 +284,10 @@ class Tables:
             return moved
         return token
 
-    def put(self, app: App, slot: int, token: OwnToken | BufferToken) -> Token:
+    def put(self, app: App, slot: int, token: OwnToken | BufferToken, port: str = "") -> Token:
         """Give a token that was taken out of a slot to its new holder; raises Refusal: then it is lost."""
         if isinstance(token, OwnToken):
-            return self.grant(token.owner, app, slot, token.badge, token.flags)
+            return self.grant(token.owner, app, slot, token.badge, token.flags, port)
         try:
             token.shared.share()
         except PermissionError:
@@ -311,6 +336,24 @@ class Tables:
         for request in [each for each in binding.server.incoming.values() if each.port == port]:
             self.complete(request, Status.UNAVAILABLE)
 
+    # --- traces -------------------------------------------------------------------------------------------
+
+    def ring_of(self, app: App) -> Ring:
+        """The ring that a traced app writes: made at its first question."""
+        for ring in self.rings.values():
+            if ring.app is app:
+                return ring
+        ring = Ring(self.next_id(), app, app.traced, TraceRing(app.traced))
+        self.rings[ring.number] = ring
+        return ring
+
+    def _forget_rings(self) -> None:
+        """Only the newest of those whose app has ended stay."""
+        ended = [ring for ring in self.rings.values() if not ring.app.alive]
+        for ring in ended[: max(0, len(ended) - ENDED_RINGS_MAX)]:
+            del self.rings[ring.number]
+            ring.shared.release()
+
     # --- apps ---------------------------------------------------------------------------------------------
 
     def remove(self, app: App) -> None:
@@ -332,6 +375,7 @@ class Tables:
             if not isinstance(token, Reserved):
                 self.drop(token)
         app.slots.clear()
+        self._forget_rings()
         if app.page:
             app.page.release()
             app.page = None

@@ -26,6 +26,7 @@ class SupervisorLink:
         connection: connected; becomes non-blocking.
         on_line: told each console line.
         on_event: told each event.
+        on_trace: told each frame of the trace, or that somebody wants it.
     """
 
     def __init__(
@@ -33,14 +34,21 @@ class SupervisorLink:
         connection: socket.socket,
         on_line: Callable[[str], None],
         on_event: Callable[[dict[str, Any]], None],
+        on_trace: Callable[[Any], None] | None = None,
     ) -> None:
         connection.setblocking(False)
         self.connection = connection
         self._on_line = on_line
         self._on_event = on_event
+        self._on_trace = on_trace
         self._waiting: deque[tuple[bytes, Answer]] = deque()  # the first one is under way
         self._input = bytearray()
         self._output = bytearray()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that have no answer yet."""
+        return len(self._waiting)
 
     @property
     def wants_to_write(self) -> bool:
@@ -95,3 +103,5 @@ class SupervisorLink:
             self._on_line(value["line"])
         elif "event" in value:
             self._on_event(value)
+        elif "trace" in value and self._on_trace is not None:
+            self._on_trace(value["trace"])

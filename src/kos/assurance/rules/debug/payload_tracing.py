@@ -10,15 +10,15 @@ from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
     "payload-tracing",
     Severity.HIGH,
     "A release records what messages say",
-    looks_at="the option trace_payloads",
+    looks_at="the option unsafe_trace_payloads",
     why=(
         "Whoever reads the trace reads every message: readings, commands, and secrets that apps pass to each "
         "other."
     ),
     sources=(*etsi("5.6-4", "5.8-1"), *iec("CR 4.1", "EDR 2.13")),
-    fix="set_kos_options(trace_payloads=False)",
+    fix="set_kos_options(unsafe_trace_payloads=False)",
     profiles=RELEASE_ONLY,
 )
 def check(facts: Facts) -> Iterator[Fault]:
-    if facts.options.trace_payloads:
-        yield Fault("the option trace_payloads is on")
+    if facts.options.unsafe_trace_payloads:
+        yield Fault("the option unsafe_trace_payloads is on")
