@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kos.abi.errors import KosError
-from kos.network import dns, kernel_wireguard, netlink, uapi
+from kos.network import dns, kernel_wireguard, netlink, outer_sockets, uapi
 from kos.network.namespaces import in_namespace, new_network_namespace
 from kos.network.netlink import NetlinkError
 from kos.network.rtnl import Rtnl
-from kos.network.udp_relay import Aliases
 from kos.network.wireguard import Change, Endpoint, Peer, decode_key, encode_key, parse_endpoint
 
 KEY, OTHER = bytes(range(32)), bytes(range(32, 64))
@@ -168,12 +167,15 @@ def test_noise_for_dns(noise, place):
 
 
 # --- the relay of an ordinary user ------------------------------------------------------------------------
-def test_aliases_are_bounded_and_the_longest_silent_goes_first():
-    aliases = Aliases(limit=2)
-    one, two = aliases.alias(("192.0.2.1", 1)), aliases.alias(("192.0.2.2", 1))
-    assert socket.inet_ntoa(one).startswith("127.") and one != two
-    assert aliases.alias(("192.0.2.1", 1)) == one
-    three = aliases.alias(("192.0.2.3", 1))
-    assert three == two
-    assert aliases.remote(one) == ("192.0.2.1", 1) and aliases.remote(three) == ("192.0.2.3", 1)
-    assert aliases.remote(b"\x7f\0\0\1") is None
+def test_addresses_as_the_kernel_has_them():
+    four = struct.pack("=H", socket.AF_INET) + struct.pack("!H4s8x", 51820, socket.inet_aton("192.0.2.1"))
+    six = struct.pack("=H", socket.AF_INET6) + struct.pack("!HI16s4x", 7, 0, bytes(15) + b"\1")
+    assert outer_sockets.decode_address(four) == ("192.0.2.1", 51820)
+    assert outer_sockets.decode_address(six) == ("::1", 7)
+    for wrong in (b"", four[:-1], six[: len(four)], b"\0\0" + four[2:]):
+        assert outer_sockets.decode_address(wrong) is None
+
+
+def test_a_machine_whose_calls_are_not_known():
+    with pytest.raises(KosError, match="needs x86_64 or aarch64, this is riscv64"):
+        outer_sockets.filter_program("riscv64")

@@ -1,7 +1,9 @@
 """WireGuard in a process (`wireguard-go`), for kernels that have none of their own.
 
-The process starts where the outside is reached, so its UDP socket stays there; then its interface is moved to
-where the traffic comes from. What lives behind the interface cannot reach the outside in any other way.
+As root the process starts where the outside is reached, so its UDP socket stays there; then its interface is moved
+to where the traffic comes from. An ordinary user may not make an interface outside: there the process starts inside
+and is given UDP sockets of the outside (`outer_sockets`). Either way, what lives behind the interface cannot reach
+the outside in any other way.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 from kos.abi.errors import KosError
 from kos.network import namespaces
 from kos.network.namespaces import in_namespace
+from kos.network.outer_sockets import OuterSockets
 from kos.network.rtnl import RTMGRP_LINK, Rtnl
 from kos.network.uapi import UapiControl
 
@@ -39,25 +42,28 @@ def program() -> str:
     return found
 
 
-def _prepare(outside: int) -> None:
-    """Between fork and exec: go outside, hide `/run` (for the control socket), follow the parent."""
-    namespaces.set_namespace(outside, namespaces.CLONE_NEWNET)
+def _prepare(birth: int, sockets: OuterSockets | None) -> None:
+    """Between fork and exec: go where it starts, hide `/run` (for the control socket), follow the parent."""
+    namespaces.set_namespace(birth, namespaces.CLONE_NEWNET)
     namespaces.mount_private_tmpfs("/run")
     namespaces.die_with_parent(signal.SIGKILL)
+    if sockets is not None:
+        sockets.enter()
 
 
 class WireguardGo(UapiControl):
-    """A running wireguard-go: its UDP socket in `outside`, its interface in `inside`. A `Control`.
+    """A running wireguard-go: its UDP socket outside, its interface in `inside`. A `Control`.
 
     Attributes:
         process: the process, for its end.
     """
 
-    def __init__(self, outside: int, inside: int, name: str, mtu: int) -> None:
+    def __init__(self, outside: int | None, inside: int, name: str, mtu: int) -> None:
         """Start it.
 
         Args:
-            outside: descriptor of the network namespace with the way to the peers.
+            outside: descriptor of the network namespace with the way to the peers; None: that of this process, which
+                may make no interface there.
             inside: descriptor of the one with the traffic.
             name: of the interface inside; outside it carries the number of this process while it starts.
             mtu: bytes of a packet inside.
@@ -67,11 +73,13 @@ class WireguardGo(UapiControl):
         """
         self.name = name
         birth_name = f"kosw{os.getpid()}"
-        events = in_namespace(outside, lambda: Rtnl(RTMGRP_LINK))
-        rtnl = in_namespace(outside, Rtnl)
+        birth = inside if outside is None else outside
+        self._sockets = OuterSockets() if outside is None else None
+        events = in_namespace(birth, lambda: Rtnl(RTMGRP_LINK))
+        rtnl = in_namespace(birth, Rtnl)
         self.process = subprocess.Popen(
             [program(), "--foreground", birth_name],
-            preexec_fn=lambda: _prepare(outside),  # nothing but system calls
+            preexec_fn=lambda: _prepare(birth, self._sockets),  # nothing but system calls
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -79,9 +87,11 @@ class WireguardGo(UapiControl):
         )
         super().__init__(Path(f"/proc/{self.process.pid}/root/run/wireguard/{birth_name}.sock"))
         try:
+            if self._sockets is not None:
+                self._sockets.serve(self.process.pid)
             self._wait_for_link(events, rtnl, birth_name)
             self._wait_for_socket()  # until then it still looks for its interface where it made it
-            # Up while it is still outside: that is what makes it open its UDP socket.
+            # Up while it is still where it was made: that is what makes it open its UDP socket.
             rtnl.set(birth_name, up=True, mtu=mtu)
             rtnl.move(birth_name, inside, name)
         except BaseException:
@@ -132,5 +142,8 @@ class WireguardGo(UapiControl):
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        if self._sockets is not None:
+            self._sockets.close()
+            self._sockets = None
         if self.process.stderr is not None:
             self.process.stderr.close()

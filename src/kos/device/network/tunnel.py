@@ -18,9 +18,7 @@ from kos.abi.errors import KosError
 from kos.device.network import rules
 from kos.device.network.hub import Hub
 from kos.network.engine import Engine, start_wireguard
-from kos.network.namespaces import in_namespace, new_network_namespace, own_network_namespace
-from kos.network.rtnl import Rtnl
-from kos.network.udp_relay import INSIDE_PORT, UdpRelay
+from kos.network.namespaces import own_network_namespace
 from kos.network.wireguard import (
     KEEPALIVE_MAX,
     KEY_SIZE,
@@ -91,26 +89,16 @@ class Tunnel:
         Args:
             hub: where the interface belongs.
             keys: the folder of the key partition.
-            rootless: whether the UDP socket needs a relay, because we may not make interfaces outside.
+            rootless: whether we may make no interfaces outside.
         """
         self._hub = hub
         self._keys = keys
-        self._relay: UdpRelay | None = None
         self._peer: bytes | None = None
         self._key_seen: tuple[int, int] | None = None
         self.key_problem: str | None = None
-        if rootless:
-            self._outside = new_network_namespace()
-            loopback = in_namespace(self._outside, Rtnl)
-            loopback.set("lo", up=True)
-            loopback.close()
-            self._relay = UdpRelay(self._outside)
-        else:
-            self._outside = own_network_namespace()
+        self._outside = None if rootless else own_network_namespace()
         self.engine: Engine = start_wireguard(self._outside, hub.namespace, rules.TUNNEL, hub.plan.mtu)
         hub.connect_tunnel()
-        if self._relay:
-            self.engine.apply(Change(listen_port=INSIDE_PORT))
         self.follow_key()
 
     def follow_key(self) -> None:
@@ -136,8 +124,6 @@ class Tunnel:
         keep_alive = request.get("keep_alive")
         if type(keep_alive) is not int or not 0 <= keep_alive <= KEEPALIVE_MAX:
             raise KosError(f"keep_alive: expected 0 to {KEEPALIVE_MAX} seconds")
-        if self._relay:
-            endpoint = self._relay.inside_endpoint(endpoint)
         allowed = tuple(IPv4Network(text) for text in self._hub.plan.allowed_ips)
         fresh = self._peer != public_key or request.get("fresh") is True
         remove = (self._peer,) if self._peer is not None and fresh else ()
@@ -157,12 +143,9 @@ class Tunnel:
             "provisioned": read_provisioned(self._keys),
         }
         if peer:
-            endpoint = peer.endpoint
-            if self._relay and endpoint:
-                endpoint = self._relay.outside_endpoint(endpoint)
             answer["peer"] = {
                 "public_key": encode_key(peer.public_key),
-                "endpoint": str(endpoint or ""),
+                "endpoint": str(peer.endpoint or ""),
                 "handshake_age": max(0.0, time.time() - peer.last_handshake) if peer.last_handshake else None,
                 "rx_bytes": peer.rx_bytes,
                 "tx_bytes": peer.tx_bytes,
@@ -171,6 +154,5 @@ class Tunnel:
 
     def close(self) -> None:
         self.engine.stop()
-        if self._relay:
-            self._relay.close()
-        os.close(self._outside)
+        if self._outside is not None:
+            os.close(self._outside)

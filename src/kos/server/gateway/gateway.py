@@ -1,7 +1,6 @@
 """The gateway itself: namespace, WireGuard, peers, services. It must run in a process of its own.
 
-As root its UDP socket is the host's; as an ordinary user the process first makes itself a user namespace
-(`enter_user_namespace`) and a relay carries the packets.
+Its UDP socket is the host's. An ordinary user's process first makes itself a user namespace (`enter_user_namespace`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from kos.network.engine import Engine, start_wireguard
 from kos.network.namespaces import in_namespace, new_network_namespace, own_network_namespace
 from kos.network.rtnl import Rtnl
 from kos.network.sysctl import NO_IPV6, set_sysctl
-from kos.network.udp_relay import INSIDE_PORT, UdpRelay
 from kos.network.wireguard import Change, Endpoint, Peer, batches
 from kos.server.gateway import rules
 from kos.server.gateway.names import NameServer
@@ -57,23 +55,13 @@ class Gateway:
         """
         self.settings = settings
         self._peers: dict[bytes, DevicePeer] = {}
-        self._udp: UdpRelay | None = None
         self.namespace = new_network_namespace()
         # Where packets of the full size vanish on the way, TCP finds out by itself (RFC 4821).
         set_sysctl(self.namespace, {**NO_IPV6, "ipv4/ip_forward": "0", "ipv4/tcp_mtu_probing": "1"})
         nft.load(rules.render(settings), self.namespace)
-        port = settings.listen_port
-        if rootless:
-            self._outside = new_network_namespace()
-            loopback = in_namespace(self._outside, Rtnl)
-            loopback.set("lo", up=True)
-            loopback.close()
-            self._udp = UdpRelay(self._outside, settings.listen_port)
-            port = INSIDE_PORT
-        else:
-            self._outside = own_network_namespace()
+        self._outside = None if rootless else own_network_namespace()
         self.engine: Engine = start_wireguard(self._outside, self.namespace, rules.INTERFACE, settings.mtu)
-        self.engine.apply(Change(private_key=private_key, listen_port=port))
+        self.engine.apply(Change(private_key=private_key, listen_port=settings.listen_port))
         rtnl = in_namespace(self.namespace, Rtnl)
         rtnl.set("lo", up=True)
         rtnl.add_address(rules.INTERFACE, settings.address)
@@ -84,7 +72,7 @@ class Gateway:
     @property
     def listen_port(self) -> int:
         """The UDP port that devices send to."""
-        return self._udp.listen_port if self._udp else self.engine.status().listen_port
+        return self.engine.status().listen_port
 
     async def open_services(self) -> None:
         """Offer what the settings list, and the resolver."""
@@ -144,11 +132,10 @@ class Gateway:
         for status in self.engine.status().peers:
             peer = self._peers.get(status.public_key)
             if peer is not None:
-                endpoint = status.endpoint
-                if self._udp and endpoint:
-                    endpoint = self._udp.outside_endpoint(endpoint)
                 found.append(
-                    PeerReport(peer.device, endpoint, status.last_handshake, status.rx_bytes, status.tx_bytes)
+                    PeerReport(
+                        peer.device, status.endpoint, status.last_handshake, status.rx_bytes, status.tx_bytes
+                    )
                 )
         return sorted(found, key=lambda report: report.device)
 
@@ -160,7 +147,6 @@ class Gateway:
         await self.relay.close()
         self._names.close()
         self.engine.stop()
-        if self._udp:
-            self._udp.close()
-        os.close(self._outside)
+        if self._outside is not None:
+            os.close(self._outside)
         os.close(self.namespace)
