@@ -1,10 +1,10 @@
-"""UDP sockets of the outside for a program in an ordinary user's network namespace.
+"""UDP sockets of the outside for a program inside a network namespace.
 
-As root, wireguard-go opens its UDP socket outside and then has its interface moved inside. An ordinary user may not
-make an interface outside. But each `bind` of the program can stop at a seccomp filter whose listener is ours: we
-bind a socket like the program's in our own namespace and put it in the place of the program's descriptor
-(seccomp_unotify(2), `SECCOMP_ADDFD_FLAG_SETFD`). From then on packets take the way that they take as root: nobody
-carries them. The technique is bypass4netns's.
+An ordinary user may make no interface outside, so wireguard-go must run inside and yet send from outside.
+Each `bind` of the program stops at a seccomp filter whose listener is ours: we bind a socket like the
+program's outside and put it in the place of the program's descriptor (seccomp_unotify(2),
+`SECCOMP_ADDFD_FLAG_SETFD`). From then on nobody of ours is in the way of a packet. The technique is
+bypass4netns's.
 
 It must not judge: the program is one that we started, and what it may reach is decided by what leads into it.
 """
@@ -24,6 +24,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from kos.abi.errors import KosError
+from kos.network.namespaces import in_namespace
 
 # linux/seccomp.h, linux/audit.h and each architecture's asm/unistd.h.
 _SECCOMP_SET_MODE_FILTER, _FLAG_NEW_LISTENER = 1, 8
@@ -50,7 +51,10 @@ _OPTIONS = (
     (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO),
     (socket.IPPROTO_UDP, _UDP_GRO),
 )
-_BUFFERS = ((socket.SOL_SOCKET, socket.SO_RCVBUF), (socket.SOL_SOCKET, socket.SO_SNDBUF))
+# The kernel's usual 208 KiB hold 150 packets of full size, less than TCP sends in one go through a namespace.
+QUEUE = 4 << 20  # bytes of a socket's queues
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_QUEUES = ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF))
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,7 +73,8 @@ def filter_program(machine: str) -> bytes:
     """
     if machine not in _CALLS:
         raise KosError(
-            f"without root the network needs x86_64 or aarch64, this is {machine}", hint="run it as root"
+            f"wireguard-go is used on x86_64 and aarch64 only, this is {machine}",
+            hint="use a kernel with WireGuard",
         )
     arch, bind, _seccomp = _CALLS[machine]
     steps = [
@@ -96,16 +101,18 @@ def decode_address(raw: bytes) -> tuple[str, int] | None:
 
 
 def _like(theirs: socket.socket, address: tuple[str, int]) -> socket.socket:
-    """A socket of our namespace, set as `theirs` is and bound."""
+    """A socket of our namespace, set as `theirs` is, with longer queues, and bound."""
     made = socket.socket(theirs.family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     try:
-        for level, option in (*_OPTIONS, *_BUFFERS):
+        for level, option in _OPTIONS:
             with contextlib.suppress(OSError):  # an option of the other family, or of a newer kernel
-                value = theirs.getsockopt(level, option)
-                # The kernel says twice what it was told about a buffer (socket(7)).
-                made.setsockopt(level, option, value // 2 if (level, option) in _BUFFERS else value)
-        flags = fcntl.fcntl(theirs, fcntl.F_GETFL)
-        fcntl.fcntl(made, fcntl.F_SETFL, flags)
+                made.setsockopt(level, option, theirs.getsockopt(level, option))
+        for forced, limited in _QUEUES:
+            try:
+                made.setsockopt(socket.SOL_SOCKET, forced, QUEUE)
+            except PermissionError:  # an ordinary user: as much as net.core.rmem_max and wmem_max allow
+                made.setsockopt(socket.SOL_SOCKET, limited, QUEUE)
+        fcntl.fcntl(made, fcntl.F_SETFL, fcntl.fcntl(theirs, fcntl.F_GETFL))
         made.bind(address)
     except BaseException:
         made.close()
@@ -114,12 +121,17 @@ def _like(theirs: socket.socket, address: tuple[str, int]) -> socket.socket:
 
 
 class OuterSockets:
-    """Gives one child process UDP sockets of the namespace in which this is made.
+    """Gives one child process UDP sockets of a namespace.
 
-    Call `enter` in the child before it executes the program, then `serve` in the parent, and `close` at the end.
+    Call `enter` in the child before it executes the program, then `serve` in the parent, and `close` at the
+    end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outside: int | None) -> None:
+        """`outside`: descriptor of the namespace; None is our own, which an ordinary user may not enter
+        anew.
+        """
+        self._outside = outside
         machine = os.uname().machine
         self._program = filter_program(machine)
         self._seccomp_call = _CALLS[machine][2]
@@ -188,12 +200,17 @@ class OuterSockets:
                 if address is None or theirs.type != socket.SOCK_DGRAM:
                     flags = _CONTINUE
                 else:
-                    with _like(theirs, address) as made:
+                    with self._make(theirs, address) as made:
                         add = _ADD.pack(identity, _SETFD, made.fileno(), descriptor, os.O_CLOEXEC)
                         fcntl.ioctl(self._listener, _ADDFD, bytearray(add))
         except OSError as error:
             code = -(error.errno or errno.EACCES)
         fcntl.ioctl(self._listener, _SEND, bytearray(_RESPONSE.pack(identity, 0, code, flags)))
+
+    def _make(self, theirs: socket.socket, address: tuple[str, int]) -> socket.socket:
+        if self._outside is None:
+            return _like(theirs, address)
+        return in_namespace(self._outside, lambda: _like(theirs, address))
 
     def _address(self, pointer: int, size: int) -> tuple[str, int] | None:
         memory = os.open(Path(f"/proc/{self._process}/mem"), os.O_RDONLY | os.O_CLOEXEC)

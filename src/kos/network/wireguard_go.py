@@ -1,9 +1,7 @@
 """WireGuard in a process (`wireguard-go`), for kernels that have none of their own.
 
-As root the process starts where the outside is reached, so its UDP socket stays there; then its interface is moved
-to where the traffic comes from. An ordinary user may not make an interface outside: there the process starts inside
-and is given UDP sockets of the outside (`outer_sockets`). Either way, what lives behind the interface cannot reach
-the outside in any other way.
+The process runs where the traffic comes from and is given UDP sockets of the outside (`outer_sockets`):
+what lives behind its interface cannot reach the outside in any other way.
 """
 
 from __future__ import annotations
@@ -42,13 +40,12 @@ def program() -> str:
     return found
 
 
-def _prepare(birth: int, sockets: OuterSockets | None) -> None:
-    """Between fork and exec: go where it starts, hide `/run` (for the control socket), follow the parent."""
-    namespaces.set_namespace(birth, namespaces.CLONE_NEWNET)
+def _prepare(inside: int, sockets: OuterSockets) -> None:
+    """Between fork and exec: go inside, hide `/run` (for the control socket), follow the parent."""
+    namespaces.set_namespace(inside, namespaces.CLONE_NEWNET)
     namespaces.mount_private_tmpfs("/run")
     namespaces.die_with_parent(signal.SIGKILL)
-    if sockets is not None:
-        sockets.enter()
+    sockets.enter()
 
 
 class WireguardGo(UapiControl):
@@ -62,47 +59,45 @@ class WireguardGo(UapiControl):
         """Start it.
 
         Args:
-            outside: descriptor of the network namespace with the way to the peers; None: that of this process, which
-                may make no interface there.
+            outside: descriptor of the network namespace with the way to the peers; None: that of
+                this process, which has no rights over it.
             inside: descriptor of the one with the traffic.
-            name: of the interface inside; outside it carries the number of this process while it starts.
+            name: of the interface inside.
             mtu: bytes of a packet inside.
 
         Raises:
             KosError: it did not start.
         """
         self.name = name
-        birth_name = f"kosw{os.getpid()}"
-        birth = inside if outside is None else outside
-        self._sockets = OuterSockets() if outside is None else None
-        events = in_namespace(birth, lambda: Rtnl(RTMGRP_LINK))
-        rtnl = in_namespace(birth, Rtnl)
-        self.process = subprocess.Popen(
-            [program(), "--foreground", birth_name],
-            preexec_fn=lambda: _prepare(birth, self._sockets),  # nothing but system calls
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={"PATH": "/usr/sbin:/usr/bin", "LOG_LEVEL": "error", "WG_PROCESS_FOREGROUND": "1"},
-        )
-        super().__init__(Path(f"/proc/{self.process.pid}/root/run/wireguard/{birth_name}.sock"))
+        self._sockets = OuterSockets(outside)
+        events = in_namespace(inside, lambda: Rtnl(RTMGRP_LINK))
+        rtnl = in_namespace(inside, Rtnl)
         try:
-            if self._sockets is not None:
-                self._sockets.serve(self.process.pid)
-            self._wait_for_link(events, rtnl, birth_name)
-            self._wait_for_socket()  # until then it still looks for its interface where it made it
-            # Up while it is still where it was made: that is what makes it open its UDP socket.
-            rtnl.set(birth_name, up=True, mtu=mtu)
-            rtnl.move(birth_name, inside, name)
+            self.process = subprocess.Popen(
+                [program(), "--foreground", name],
+                preexec_fn=lambda: _prepare(inside, self._sockets),  # nothing but system calls
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={"PATH": "/usr/sbin:/usr/bin", "LOG_LEVEL": "error", "WG_PROCESS_FOREGROUND": "1"},
+            )
+        except subprocess.SubprocessError:
+            raise KosError(
+                "wireguard-go could not be given its namespace, its /run or its filter",
+                hint="it needs CAP_SYS_ADMIN where it runs and seccomp listeners (Linux 5.9)",
+            ) from None
+        super().__init__(Path(f"/proc/{self.process.pid}/root/run/wireguard/{name}.sock"))
+        try:
+            self._sockets.serve(self.process.pid)
+            self._wait_for_link(events, rtnl, name)
+            self._wait_for_socket()
+            rtnl.set(name, up=True, mtu=mtu)  # up is what makes it open its UDP socket
         except BaseException:
             self.stop()
             raise
         finally:
             events.close()
             rtnl.close()
-        there = in_namespace(inside, Rtnl)
-        there.set(name, up=True)
-        there.close()
 
     def _wait_for_link(self, events: Rtnl, rtnl: Rtnl, name: str) -> None:
         deadline = time.monotonic() + START_TIMEOUT
@@ -142,8 +137,6 @@ class WireguardGo(UapiControl):
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        if self._sockets is not None:
-            self._sockets.close()
-            self._sockets = None
+        self._sockets.close()
         if self.process.stderr is not None:
             self.process.stderr.close()

@@ -1,6 +1,7 @@
 """The gateway itself: namespace, WireGuard, peers, services. It must run in a process of its own.
 
-Its UDP socket is the host's. An ordinary user's process first makes itself a user namespace (`enter_user_namespace`).
+Its UDP socket is the host's. An ordinary user's process first makes itself a user namespace
+(`enter_user_namespace`).
 """
 
 from __future__ import annotations
