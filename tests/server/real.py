@@ -24,9 +24,9 @@ class Pump(System):
     release = "{release}"
 
     def setup(self, ctx: Context) -> Context:
-        ctx = ctx.set_kos_options(disable_signing=True)
+        ctx = ctx.set_kos_options(disable_signing=True, remote_shell=True)
         ctx = ctx.put_app(App("steady", PythonImage("steady")))
-        ctx = ctx.put_app(App("pump", PythonImage("pump")))
+        ctx = ctx.put_app(App("pump", PythonImage("pump"), debug=True))
         return ctx.connect_protocol("steady", Poukai.log).connect_protocol("pump", Poukai.log)
 """
 STEADY = """
@@ -41,6 +41,8 @@ def main():
 GOOD = """
 import time
 from kos import app
+
+speed = 12
 
 def main():
     app.ready()

@@ -52,6 +52,7 @@ UP_STREAM = "stream"
 STORED_KINDS = (UP_REPORT, UP_CONSOLE, UP_TELEMETRY, UP_EVENT)  # each is acknowledged once it is stored
 DOWN_DESIRED = "desired"
 DOWN_REQUEST = "request"
+DOWN_STREAM = "stream"  # then the stream's id, as in the other direction
 DOWN_ANSWER = "answer"  # where answers and acknowledgements to the device's own messages go
 
 
@@ -84,15 +85,15 @@ UPDATE_STATES = (
     UPDATE_FAILED,
 )
 
-# Requests that a server may make of a device. A shell opens only where the manifest allows it.
+# Requests that a server may make of a device. A stream opens only where the manifest
+# allows it; what then goes both ways below `…stream.<id>` are the frames of `kos.abi.stream`.
 METHOD_RESTART = "app.restart"
 METHOD_GRAPH = "graph"
 METHOD_CONSOLE = "console.tail"
 METHOD_TRACE_START = "trace.start"
 METHOD_TRACE_STOP = "trace.stop"
-METHOD_SHELL_OPEN = "shell.open"
-METHOD_SHELL_INPUT = "shell.input"
-METHOD_SHELL_CLOSE = "shell.close"
+METHOD_STREAM_LIST = "stream.list"
+METHOD_STREAM_OPEN = "stream.open"
 
 
 def load(document: str, raw: bytes) -> Reader:

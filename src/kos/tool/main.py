@@ -25,7 +25,7 @@ from kos.tool import output
 COMMANDS = Path(__file__).parent / "commands"
 # Of the machine, even where no file is named with them.
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE}
-SECTIONS = ["Start", "Build", "Run", "Devices", "Servers", "Network", "Set-up"]
+SECTIONS = ["Start", "Build", "Run", "Debugging", "Devices", "Servers", "Network", "Set-up"]
 
 
 def summary(path: Path) -> tuple[str, str]:

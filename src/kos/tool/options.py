@@ -39,3 +39,9 @@ SERIAL = click.option(
 FASTBOOT = click.option(
     "--fastboot", metavar="DEVICE", help="Board to send to, such as tcp:192.0.2.7.  [default: the one on USB]"
 )
+SYSTEM_OPTION = click.option(
+    "--system", metavar="NAME", help="The system that runs on this machine.  [default: the only one]"
+)
+DEVICE_OPTION = click.option(
+    "--device", metavar="DEVICE", help="A device of the server instead, by its name or id."
+)

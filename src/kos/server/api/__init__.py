@@ -12,6 +12,7 @@ from kos.server.api import (
     releases,
     rollouts,
     session,
+    streams,
     studio,
     system,
 )
@@ -30,6 +31,7 @@ ROUTERS = tuple(
         data,
         alarms,
         live,
+        streams,
         access,
         studio,
     )

@@ -273,7 +273,8 @@ def announce_keys(own: Own, principal: CanManageDevices, body: Keys) -> dict[str
 
 
 # --- what a device should be --------------------------------------------------------------------------------
-def _accepted(session: Any, principal: Any, device_id: str) -> Device:
+def accepted(session: Any, principal: Any, device_id: str) -> Device:
+    """A device of the principal's own that has been let in."""
     device = device_of(session, principal, device_id)
     if device.status != ACCEPTED:
         raise Conflict(f"the device is {device.status}")
@@ -288,7 +289,7 @@ async def upgrade_device(
 
     def change() -> DeviceDetail:
         with own.database.write() as session:
-            device = _accepted(session, principal, device_id)
+            device = accepted(session, principal, device_id)
             release = own_row(session, principal, Release, body.release_id, "release")
             set_release(session, device, release)
             audit.record(session, principal, "device.upgrade", device.id, release=release.manifest)
@@ -308,7 +309,7 @@ async def activate_overlay(
 
     def change() -> DeviceDetail:
         with own.database.write() as session:
-            device = _accepted(session, principal, device_id)
+            device = accepted(session, principal, device_id)
             overlay = (
                 None
                 if body.overlay_id is None
@@ -331,7 +332,7 @@ async def change_settings(
 
     def change() -> DeviceDetail:
         with own.database.write() as session:
-            device = _accepted(session, principal, device_id)
+            device = accepted(session, principal, device_id)
             set_settings(session, device, body.settings)
             audit.record(session, principal, "device.settings", device.id)
             return detail(device)
@@ -349,7 +350,7 @@ async def ask(
 
     def check() -> None:
         with own.database.write() if record else own.database.read() as session:
-            device = _accepted(session, principal, device_id)
+            device = accepted(session, principal, device_id)
             if not device.online:
                 raise SilentError("the device is offline")
             if record:

@@ -16,6 +16,8 @@ from kos.abi.errors import KosError
 from kos.abi.session import (
     METHOD_GRAPH,
     METHOD_RESTART,
+    METHOD_STREAM_LIST,
+    METHOD_STREAM_OPEN,
     UP_CONSOLE,
     UP_EVENT,
     Desired,
@@ -26,8 +28,9 @@ from kos.abi.session import (
 from kos.services.admin.backoff import Backoff
 from kos.services.admin.console import ConsoleBuffer
 from kos.services.admin.identity import Identity
-from kos.services.admin.session import CLOSED, JOINED, Session
+from kos.services.admin.session import CLOSED, JOINED, Session, StreamFrame
 from kos.services.admin.state import DeviceState, clock_ms
+from kos.services.admin.streams import StreamRelay
 from kos.services.admin.supervisor import SupervisorLink
 from kos.services.admin.updates import Updates
 
@@ -71,7 +74,8 @@ class Agent:
         )
         self._selector = selectors.DefaultSelector()
         self._console = ConsoleBuffer()
-        self.supervisor = SupervisorLink(supervisor, self._on_line, self._on_event)
+        self.supervisor = SupervisorLink(supervisor, self._on_line, self._on_event, on_stream=self._on_stream)
+        self.streams = StreamRelay(self.supervisor, self.session.send_stream)
         self._socket: socket.socket | None = None
         self._unsent = bytearray()
         self._backoff = Backoff()
@@ -89,6 +93,7 @@ class Agent:
             for key, mask in self._selector.select(max(0.0, self._deadline() - time.monotonic())):
                 key.data(mask)
             self._turn(time.monotonic())
+            self._watch_supervisor()
 
     def stop(self) -> None:
         self._stopped = True
@@ -99,7 +104,7 @@ class Agent:
         if self._socket is None:
             times.append(self._next_try)
         else:
-            times.append(self.session.deadline())
+            times += (self.session.deadline(), self.streams.deadline())
             if self.session.state == JOINED:
                 times.append(self._console.due())
         return min(times)
@@ -112,6 +117,7 @@ class Agent:
             if now >= self._next_try:
                 self._open(now)
             return
+        self.streams.tick(now)
         try:
             self.session.tick(now)
         except KosError as error:
@@ -141,6 +147,7 @@ class Agent:
             self._socket = None
         if self.session.state != CLOSED:
             self.session.closed()
+            self.streams.lost()
             self._next_try = now + self._backoff.wait()
             self._say(f"connection lost: {reason}; next try in {self._next_try - now:.1f} s")
 
@@ -158,10 +165,13 @@ class Agent:
                 return
             before = self.session.state
             for event in self.session.receive(data, now):
-                if isinstance(event, Desired):
-                    self._on_desired(event, before)
-                else:
-                    self._on_request(event)
+                match event:
+                    case Desired():
+                        self._on_desired(event, before)
+                    case Request():
+                        self._on_request(event)
+                    case StreamFrame():
+                        self.streams.from_server(event.stream, event.data, now)
         except BlockingIOError:
             return
         except (OSError, KosError) as error:
@@ -210,6 +220,10 @@ class Agent:
                 self.supervisor.request("restart", answer, app=str(request.params.get("app", "")))
             case method if method == METHOD_GRAPH:
                 self.supervisor.request("graph", answer)
+            case method if method == METHOD_STREAM_LIST:
+                self.supervisor.request("stream.list", answer)
+            case method if method == METHOD_STREAM_OPEN:
+                self.streams.open(request.params, time.monotonic(), answer)
             case method:
                 hint = "a newer release of the system may know it"
                 self.session.reply(
@@ -222,6 +236,9 @@ class Agent:
             self.supervisor.flush()
         if mask & selectors.EVENT_READ:
             self.supervisor.read()
+
+    def _watch_supervisor(self) -> None:
+        """Wait for room where an order of ours is not away yet."""
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.supervisor.wants_to_write else 0)
         if self._selector.get_key(self.supervisor.connection).events != wanted:
             self._selector.modify(self.supervisor.connection, wanted, self._on_supervisor)
@@ -235,6 +252,9 @@ class Agent:
 
     def _on_line(self, line: str) -> None:
         self._console.add(line, time.monotonic())
+
+    def _on_stream(self, value: dict[str, Any]) -> None:
+        self.streams.from_supervisor(value)
 
     def _on_event(self, event: dict[str, Any]) -> None:
         now = time.monotonic()

@@ -18,6 +18,7 @@ from kos.abi.session import (
     DOWN_ANSWER,
     DOWN_DESIRED,
     DOWN_REQUEST,
+    DOWN_STREAM,
     HEARTBEAT_DEFAULT,
     UP_HELLO,
     UP_REPORT,
@@ -56,7 +57,15 @@ class Document:
     not_before: float = 0.0
 
 
-Event = Desired | Request
+@dataclass(frozen=True)
+class StreamFrame:
+    """A frame of the stream `stream`, not looked at yet."""
+
+    stream: str
+    data: bytes
+
+
+Event = Desired | Request | StreamFrame
 
 
 class Session:
@@ -175,6 +184,8 @@ class Session:
             return self._wanted(message.data, now)
         if kind == DOWN_REQUEST:
             return Request.parse(message.data)
+        if kind.startswith(f"{DOWN_STREAM}."):
+            return StreamFrame(kind.removeprefix(f"{DOWN_STREAM}."), message.data)
         number = kind.removeprefix(f"{DOWN_ANSWER}.")
         if number.isdigit():
             self._acknowledged(int(number), message, now)

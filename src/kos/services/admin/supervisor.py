@@ -27,6 +27,7 @@ class SupervisorLink:
         on_line: told each console line.
         on_event: told each event.
         on_trace: told each frame of the trace, or that somebody wants it.
+        on_stream: told what comes on a stream.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class SupervisorLink:
         on_line: Callable[[str], None],
         on_event: Callable[[dict[str, Any]], None],
         on_trace: Callable[[Any], None] | None = None,
+        on_stream: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         connection.setblocking(False)
         self.connection = connection
         self._on_line = on_line
         self._on_event = on_event
         self._on_trace = on_trace
+        self._on_stream = on_stream
         self._waiting: deque[tuple[bytes, Answer]] = deque()  # the first one is under way
         self._input = bytearray()
         self._output = bytearray()
@@ -63,6 +66,11 @@ class SupervisorLink:
         self._waiting.append((json.dumps({"op": operation, **members}).encode() + b"\n", answer))
         if len(self._waiting) == 1:
             self._next()
+
+    def tell(self, operation: str, **members: Any) -> None:
+        """An order that has no answer, and so need not wait for its turn."""
+        self._output += json.dumps({"op": operation, **members}).encode() + b"\n"
+        self.flush()
 
     def _next(self) -> None:
         self._output += self._waiting[0][0]
@@ -105,3 +113,5 @@ class SupervisorLink:
             self._on_event(value)
         elif "trace" in value and self._on_trace is not None:
             self._on_trace(value["trace"])
+        elif "stream" in value and self._on_stream is not None:
+            self._on_stream(value)

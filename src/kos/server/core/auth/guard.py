@@ -9,8 +9,9 @@ import hmac
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from fastapi import Request
+from fastapi import Request, WebSocket
 from sqlalchemy import select, update
+from starlette.requests import HTTPConnection
 
 from kos.server.core.auth.login import TOKEN_PREFIX, principal_of_cookie, principal_of_token
 from kos.server.core.auth.permissions import ROLES, Principal
@@ -24,18 +25,33 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
-def services(request: Request) -> Services:
+def services(request: HTTPConnection) -> Services:
     """The running parts of this server."""
     found: Services = request.app.state.services
     return found
 
 
-def remote_of(request: Request) -> str:
+def remote_of(request: HTTPConnection) -> str:
     return request.client.host if request.client else ""
 
 
 def identify(request: Request) -> Principal:
     """The principal of a request. Raises Unauthorized, and Forbidden for a change nobody meant."""
+    principal = _principal(request)
+    if request.method not in SAFE and not request.headers.get("authorization"):
+        check_csrf(request, principal)
+    return principal
+
+
+def identify_socket(socket: WebSocket) -> Principal:
+    """The principal of a WebSocket, which a browser opens for any site: the page must be one of ours."""
+    origin = socket.headers.get("origin")
+    if origin and urlsplit(origin).netloc != socket.headers.get("host"):
+        raise Forbidden("the request comes from another site")
+    return _principal(socket)
+
+
+def _principal(request: HTTPConnection) -> Principal:
     own = services(request)
     remote = remote_of(request)
     authorization = request.headers.get("authorization", "")
@@ -52,8 +68,6 @@ def identify(request: Request) -> Principal:
             raise Unauthorized("not logged in")
         with own.database.read() as session:
             principal = principal_of_cookie(session, secret, remote)
-    if request.method not in SAFE:
-        check_csrf(request, principal)
     return principal
 
 
@@ -76,7 +90,7 @@ def _token(own: Services, secret: str, remote: str) -> Principal:
     return principal
 
 
-def _local(request: Request, own: Services, remote: str) -> Principal:
+def _local(request: HTTPConnection, own: Services, remote: str) -> Principal:
     """Studio's one user. The host header must name this machine, or another site could come by DNS."""
     host = urlsplit("//" + request.headers.get("host", "")).hostname
     if remote not in LOOPBACK_NAMES or host not in LOOPBACK_NAMES:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 READ = ("devices.read", "releases.read", "rollouts.read", "data.read")
 OPERATE = (*READ, "devices.manage", "devices.operate", "alarms.write")
 DEPLOY = (*OPERATE, "releases.write", "rollouts.write")
-ADMINISTER = (*DEPLOY, "access.manage", "audit.read")
+# A shell or a debugger in an app can do whatever the app can: that is more than to operate a device.
+ADMINISTER = (*DEPLOY, "devices.debug", "access.manage", "audit.read")
 
 ROLES: dict[str, frozenset[str]] = {
     "viewer": frozenset(READ),
