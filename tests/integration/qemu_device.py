@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -19,15 +19,13 @@ from typing import Any
 import pytest
 
 from kos.abi.errors import KosError
-from kos.build.image import qemu, system
+from kos.build.image import qemu
 from kos.build.manifest_zip import ManifestZip
-from kos.build.manifest_zip import write as write_zip
 from kos.build.sdk import install
 from kos.build.system import Builder
 from kos.device.upgrade.client import UpgradeClient
 from kos.manifest import PlatformSpec
 from kos.manifest.load import load_project
-from kos.manifest.model import SystemPart
 from kos.platforms import board
 from kos.tool.request import RunRequest
 from kos.tool.runners.qemu_arm_virt import make
@@ -123,14 +121,7 @@ def archive(
     root: Path, target: Path, platform: str = PLATFORM, parts: Mapping[str, Path] | None = None
 ) -> Path:
     """The project's manifest.zip, with the device's own parts where some are given."""
-    built = Builder(load_project(root), platform).build()
-    files = dict(built.blobs)
-    named = {}
-    for name, path in (parts or {}).items():
-        identity = system.identity(path)
-        named[name] = SystemPart(*identity)
-        files[identity[0]] = path
-    write_zip(target, replace(built.manifest, parts=named), files)
+    Builder(load_project(root), platform).build().with_parts(parts or {}).write(target)
     return target
 
 

@@ -1,12 +1,16 @@
 """The log of writes that QEMU's `blklogwrites` keeps, and the disk that a power cut at any entry leaves.
 
-The format is that of Linux's dm-log-writes (admin-guide/device-mapper/log-writes.rst).
+The format is that of Linux's dm-log-writes (admin-guide/device-mapper/log-writes.rst). The model is
+pessimistic: of what no flush covered, each request is lost, whole or torn by itself, and of a torn one any
+sectors may be there.
 """
 
 from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +18,7 @@ _MAGIC = 0x6A736677736872
 _SUPER = struct.Struct("<QQQI")
 _ENTRY = struct.Struct("<QQQQ")
 FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
+SECTOR = 512  # bytes: what storage writes whole or not at all
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,10 @@ class Entry:
     size: int
     flags: int
     data_at: int
+
+    def part(self, start: int, size: int) -> Entry:
+        """Some of its bytes."""
+        return Entry(self.offset + start, size, self.flags, self.data_at + start)
 
 
 class BlockLog:
@@ -47,27 +56,67 @@ class BlockLog:
                 self.entries.append(Entry(sector * self.sector, count * self.sector, flags, at))
                 at += count * self.sector if has_data else length if flags & MARK else 0
 
-    def cut(self, after: int, chance: random.Random) -> list[Entry]:
-        """The writes that are on the disk when the power goes after `after` requests: all that a later flush
-        covered, and any of the others.
-        """
-        done = self.entries[:after]
-        last = max((number for number, entry in enumerate(done) if entry.flags & FLUSH), default=-1)
+    def flushes(self, first: int, end: int) -> list[int]:
+        """The flushes among the requests from `first` up to `end`."""
+        return [number for number in range(first, end) if self.entries[number].flags & FLUSH]
+
+    def touching(self, first: int, end: int, offset: int, size: int) -> list[int]:
+        """The requests that write some of the `size` bytes of the disk from `offset`."""
         return [
-            entry
-            for number, entry in enumerate(done)
-            if entry.size and (number < last or entry.flags & FUA or chance.random() < 0.5)
+            number
+            for number in range(first, end)
+            if self.entries[number].size
+            and self.entries[number].offset < offset + size
+            and offset < self.entries[number].offset + self.entries[number].size
         ]
 
-    def write_out(self, entries: list[Entry], image: Path, first: int, size: int) -> None:
-        """Apply what touches the `size` bytes from `first` of the disk to `image`, which holds just those."""
-        with self.path.open("rb") as log, image.open("r+b") as disk:
+
+class Replay:
+    """A disk that goes through the log once; at each point it can be looked at as a power cut leaves it."""
+
+    def __init__(self, log: BlockLog, image: Path) -> None:
+        self.log = log
+        self.image = image
+        self._durable = 0  # requests that are on the image for good
+
+    @contextmanager
+    def cut(self, after: int, chance: random.Random) -> Iterator[Path]:
+        """The disk when the power goes after `after` requests; points must not go back."""
+        done = self.log.entries[:after]
+        last = max((number for number, entry in enumerate(done) if entry.flags & FLUSH), default=0)
+        assert last >= self._durable, "a point lies before an earlier one"
+        self._apply(done[self._durable : last])
+        self._durable = last
+        undo = self._apply([piece for entry in done[last:] for piece in _left_of(entry, chance)])
+        try:
+            yield self.image
+        finally:
+            with self.image.open("r+b") as disk:
+                for offset, data in reversed(undo):
+                    disk.seek(offset)
+                    disk.write(data)
+
+    def _apply(self, entries: list[Entry]) -> list[tuple[int, bytes]]:
+        """Write; what was there before."""
+        before = []
+        with self.log.path.open("rb") as log, self.image.open("r+b") as disk:
             for entry in entries:
-                if entry.offset < first or entry.offset + entry.size > first + size:
+                if not entry.size:
                     continue
-                disk.seek(entry.offset - first)
-                if entry.flags & DISCARD:
-                    disk.write(bytes(entry.size))
-                else:
-                    log.seek(entry.data_at)
-                    disk.write(log.read(entry.size))
+                disk.seek(entry.offset)
+                before.append((entry.offset, disk.read(entry.size)))
+                log.seek(entry.data_at)
+                data = bytes(entry.size) if entry.flags & DISCARD else log.read(entry.size)
+                disk.seek(entry.offset)
+                disk.write(data)
+        return before
+
+
+def _left_of(entry: Entry, chance: random.Random) -> list[Entry]:
+    """What is on the disk of a request that no flush covered."""
+    if not entry.size or entry.flags & MARK:
+        return []
+    fate = 1 if entry.flags & FUA else chance.randrange(3)
+    if fate < 2:
+        return [entry] * fate
+    return [entry.part(at, SECTOR) for at in range(0, entry.size, SECTOR) if chance.random() < 0.5]

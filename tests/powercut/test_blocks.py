@@ -1,5 +1,9 @@
-"""The same on the real device: QEMU logs every write and flush of an upgrade, and the disk as a cut at many
-of them would leave it is repaired by e2fsck, read by debugfs and, for a few, booted.
+"""The same on the real device: QEMU logs every write and flush of two upgrades, one of an app and one of the
+kernel, from the first request to the confirmation after the restart; U-Boot's own writes are among them.
+
+At each of some hundreds of points the disk is what a power cut would leave: the device's own code says which
+system starts from it, other people's tools read it, and some of these disks are booted to see that it was
+right.
 """
 
 from __future__ import annotations
@@ -8,96 +12,149 @@ import random
 import shutil
 import subprocess
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from kos.build.image.device import DATA_SIZE
-from kos.build.image.run import find
-from kos.device.store import generations
-from kos.device.store.store import Store
-from kos.device.upgrade.installer import app_images
-from kos.manifest import codec
-from tests.integration.qemu_device import STEADY, archive, needs_sdk, new_machine, powered, project, push
+from kos.build.image import modules, qemu, system
+from kos.build.sdk.install import Sdk, Wanted
+from kos.device.store import bootrecord
+from kos.manifest import PlatformSpec
+from kos.platforms import board
+from tests.integration.qemu_device import (
+    KEEPING,
+    PLATFORM,
+    STEADY,
+    archive,
+    needs_sdk,
+    new_machine,
+    powered,
+    project,
+    push,
+)
 
-from .blocklog import FLUSH, BlockLog
+from .at_rest import AtRest, images_of, partitions
+from .blocklog import BlockLog, Replay
 
-pytestmark = [pytest.mark.group("powercut"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.group("powercut"), pytest.mark.timeout(1500)]
 
-POINTS = 60  # disks that are looked at
-BOOTS = 2  # of them, that are booted
+POINTS = 150  # in each upgrade, where there are so many
+OPTIONS = "disable_signing=True, data_size=48 << 20"
 
 
-def test_a_device_survives_cuts_at_the_block_layer(tmp_path, capsys):
-    needs_sdk()
-    apps = {"alpha": STEADY.format(text="alpha one"), "beta": STEADY.format(text="beta one")}
-    first = archive(project(tmp_path / "one", apps, "1.0.0"), tmp_path / "one.zip")
+@dataclass(frozen=True)
+class Upgrade:
+    """The requests of one upgrade: from `first` up to `end`."""
+
+    what: str
+    old: str
+    new: str
+    first: int
+    end: int
+
+
+def archives(folder: Path, sdk: Sdk) -> list[Path]:
+    """Three releases: the second changes an app, the third kernel and root."""
+    facts = board(PlatformSpec.parse(PLATFORM))
+    kernel = modules.Kernel(sdk.folder(Wanted(facts.kernel_set, "arm64")))
+    bootfs = folder / "bootfs.img"
+    system.bootfs(facts, kernel, f"console={facts.console} {system.KERNEL_ARGUMENTS} kos.mark=new", bootfs)
+    parts = {"bootfs": bootfs, "root": system.build(facts, sdk).root}
+    apps = {"alpha": KEEPING.format(text="alpha one"), "beta": STEADY.format(text="beta one")}
+    first = archive(project(folder / "one", apps, "1.0.0", OPTIONS), folder / "one.zip")
     apps["beta"] = STEADY.format(text="beta two")
-    second = archive(project(tmp_path / "two", apps, "1.1.0"), tmp_path / "two.zip")
-    machine = new_machine(first, tmp_path / "machine")
-    log_path, disk = tmp_path / "writes.log", machine.disk
-    fresh = tmp_path / "fresh.img"
-    subprocess.run(["cp", "--sparse=always", disk, fresh], check=True)
-    log_path.touch()
+    second = archive(project(folder / "two", apps, "1.1.0", OPTIONS), folder / "two.zip")
+    third = archive(project(folder / "three", apps, "1.2.0", OPTIONS), folder / "three.zip", parts=parts)
+    return [first, second, third]
+
+
+def record(machine: qemu.Machine, releases: list[Path], log: Path, folder: Path) -> list[Upgrade]:
+    """Do both upgrades on a device that logs its writes."""
+    log.touch()
     machine.drive = (
-        f"if=none,id=disk,driver=blklogwrites,file.driver=raw,file.file.driver=file,file.file.filename={disk},"
-        f"log.driver=file,log.filename={log_path},log-sector-size=512"
+        f"if=none,id=disk,driver=blklogwrites,file.driver=raw,file.file.driver=file,"
+        f"file.file.filename={machine.disk},log.driver=file,log.filename={log},log-sector-size=512"
     )
     with powered(machine) as device:
         device.wait_for("healthy: generation 1")
-        before = len(BlockLog(log_path).entries)
-        events, _ = push(device, second, tmp_path)
+        first = len(BlockLog(log).entries)
+        events, _ = push(device, releases[1], folder)
         assert events[-1]["event"] == "healthy"
+        second = len(BlockLog(log).entries)
+        events, _ = push(device, releases[2], folder)
+        assert events[-1]["reboot"]
+        device.wait_for("healthy: generation 3")
+        # The confirmation comes before these words.
+        end = len(BlockLog(log).entries)
     machine.drive = ""
-    log = BlockLog(log_path)
-    upgrade = range(before, len(log.entries) + 1)
-    chance = random.Random(before)
-    flushes = [number + 1 for number in upgrade[:-1] if log.entries[number].flags & FLUSH]
-    points = sorted({*flushes[:POINTS], *chance.sample(upgrade, min(len(upgrade), POINTS))})[:POINTS]
-
-    start = fresh.stat().st_size - DATA_SIZE - (1 << 20)
-    outcomes: Counter[str] = Counter()
-    for point in points:
-        release = _release(log, log.cut(point, random.Random(point)), fresh, start, tmp_path / "look")
-        outcomes[release] += 1
-    with capsys.disabled():
-        print(f"\n{len(upgrade) - 1} requests in the upgrade, {len(flushes)} flushes, {len(points)} cuts:")
-        for release, count in sorted(outcomes.items()):
-            print(f"  {release} runs: {count}")
-    assert set(outcomes) == {"1.0.0", "1.1.0"}
-    for point in (points[len(points) // 2], points[-1])[:BOOTS]:
-        subprocess.run(["cp", "--sparse=always", fresh, disk], check=True)
-        log.write_out(log.cut(point, random.Random(point)), disk, 0, disk.stat().st_size)
-        with powered(machine) as device:
-            device.wait_for(r"generation [12] \(.*release 1\.[01]\.0")
-            device.wait_for(r"7 of 7 apps ready|6 of 6 apps ready")
+    return [
+        Upgrade("apps", "1.0.0", "1.1.0", first, second),
+        Upgrade("system", "1.1.0", "1.2.0", second, end),
+    ]
 
 
-def _release(log: BlockLog, entries: list, fresh: Path, start: int, folder: Path) -> str:
-    """The release that a start from this data partition leads to, after what it needs was found whole."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    data = folder / "data.img"
-    with fresh.open("rb") as source, data.open("wb") as target:
-        target.truncate(DATA_SIZE)
-        at = start
-        while at < start + DATA_SIZE:
-            source.seek(at)
-            block = source.read(1 << 20)
-            if block.count(0) != len(block):
-                target.seek(at - start)
-                target.write(block)
-            at += 1 << 20
-    log.write_out(entries, data, start, DATA_SIZE)
-    done = subprocess.run([find("e2fsck"), "-fy", str(data)], capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 1), done.stdout
-    command = [find("debugfs"), "-R", f"rdump /store {folder}", str(data)]
-    subprocess.run(command, capture_output=True, check=True)
-    store = Store(folder / "store")
-    store.recover()
-    choice = generations.choose(store.generations(), store.current(), "a", 3)
-    generation = store.generations()[choice.run]
-    manifest = codec.load(store.manifest(generation))
-    for sha256 in app_images(manifest):
-        assert any(path.suffix == ".py" and path.stat().st_size for path in store.image(sha256).rglob("*"))
-    return generation.release
+def points(log: BlockLog, upgrade: Upgrade, env: list[int], chance: random.Random) -> list[int]:
+    """Where to cut: at writes of the boot record, before and after flushes, and anywhere."""
+    flushes = log.flushes(upgrade.first, upgrade.end)
+    every = {point for number in flushes for point in (number, number + 1)}
+    certain = {number + 1 for number in env} | set(chance.sample(sorted(every), min(len(every), POINTS // 2)))
+    others = sorted(set(range(upgrade.first, upgrade.end + 1)) - certain)
+    return sorted(certain | set(chance.sample(others, min(len(others), max(0, POINTS - len(certain))))))
+
+
+def kind_of(log: BlockLog, point: int, places: dict[str, tuple[int, int]]) -> str:
+    """What the last request before a cut was."""
+    entry = log.entries[point - 1]
+    inside = [name for name, (at, size) in places.items() if at <= entry.offset < at + size]
+    return f"write {inside[0] if inside else 'elsewhere'}" if entry.size else "flush"
+
+
+def test_a_device_survives_cuts_at_the_block_layer(tmp_path, figures):
+    sdk = needs_sdk()
+    releases = archives(tmp_path, sdk)
+    machine = new_machine(releases[0], tmp_path / "machine")
+    fresh = tmp_path / "fresh.img"
+    subprocess.run(["cp", "--sparse=always", machine.disk, fresh], check=True)
+    upgrades = record(machine, releases, tmp_path / "writes.log", tmp_path)
+    log, places = BlockLog(tmp_path / "writes.log"), partitions(fresh)
+    device = AtRest(places, images_of(releases, tmp_path), {"alpha/kept": b"kept"}, tmp_path / "look")
+    replay = Replay(log, fresh)
+    rows, booted = [], []
+    for upgrade in upgrades:
+        for name in ("kos-boot", "kos-bootfs-a", "kos-root-a"):
+            assert not log.touching(upgrade.first, upgrade.end, *places[name]), (
+                f"{name} runs, and was written"
+            )
+        env = log.touching(upgrade.first, upgrade.end, *places[bootrecord.PARTITION])
+        chosen = points(log, upgrade, env, random.Random(upgrade.first))
+        # In the middle of the new root, and right after U-Boot's own write of the record, the last but one.
+        root = log.touching(upgrade.first, upgrade.end, *places["kos-root-b"])
+        tried = {root[len(root) // 2] + 1, env[-2] + 1} if root else set()
+        chosen = sorted({*chosen, *tried})
+        outcomes: Counter[tuple[str, str]] = Counter()
+        for point in chosen:
+            with replay.cut(point, random.Random(point)) as disk:
+                found = device.start(disk)
+                assert found.release in (upgrade.old, upgrade.new), f"after request {point}"
+                outcomes[kind_of(log, point, places), found.release] += 1
+                if upgrade.what == "system" and point in tried:
+                    booted.append((found, tmp_path / f"cut-{point}.img"))
+                    subprocess.run(["cp", "--sparse=always", disk, booted[-1][1]], check=True)
+        flushes = len(log.flushes(upgrade.first, upgrade.end))
+        rows.append(
+            f"{upgrade.what}: {upgrade.end - upgrade.first} requests, {flushes} flushes, {len(env)} of "
+            f"the boot record, {len(chosen)} cuts; request before the cut: old / new generation runs"
+        )
+        for kind in sorted({kind for kind, _ in outcomes}):
+            rows.append(f"  {kind:<20} {outcomes[kind, upgrade.old]:>5} / {outcomes[kind, upgrade.new]}")
+        assert {release for _, release in outcomes} == {upgrade.old, upgrade.new}
+    for expected, disk in booted:
+        shutil.move(disk, machine.disk)
+        with powered(machine) as running:
+            at = running.wait_for(
+                rf"generation {expected.number} \(.*release {expected.release}, slot {expected.slot}"
+            )
+            running.wait_for(r"6 of 6 apps ready", at)
+        rows.append(f"booted: generation {expected.number}, release {expected.release}, as foreseen")
+    figures("\n".join(rows))

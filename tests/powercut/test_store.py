@@ -137,7 +137,7 @@ def check_whole(world: World, generation: Generation, contents: dict[str, bytes]
 
 
 @pytest.mark.parametrize("what", ["apps", "system"])
-def test_every_cut_leaves_the_old_or_the_new_generation(what, tmp_path, capsys):
+def test_every_cut_leaves_the_old_or_the_new_generation(what, tmp_path, figures):
     blobs = [image("same"), image("old"), image("new")]
     old_parts = {name: (name.encode() * PART_SIZE)[:PART_SIZE] for name in ("bootfs", "root")}
     new_parts = (
@@ -174,9 +174,9 @@ def test_every_cut_leaves_the_old_or_the_new_generation(what, tmp_path, capsys):
                 generation = found.boot()
                 assert generation.number == again.number
                 check_whole(found, generation, contents)
-    with capsys.disabled():
-        print(f"\n{what}: {points} points × {SEEDS}; step at which the power went: old / new generation runs")
-        for kind in sorted({kind for kind, _ in outcomes}):
-            print(f"  {kind:<8} {outcomes[kind, '1.0.0']:>5} / {outcomes[kind, '1.1.0']}")
+    rows = [f"{what}: {points} points × {SEEDS}; step at which the power went: old / new generation runs"]
+    for kind in sorted({kind for kind, _ in outcomes}):
+        rows.append(f"  {kind:<8} {outcomes[kind, '1.0.0']:>5} / {outcomes[kind, '1.1.0']}")
+    figures("\n".join(rows))
     assert outcomes["end", "1.1.0"] == SEEDS
     assert {release for _, release in outcomes} == {"1.0.0", "1.1.0"}

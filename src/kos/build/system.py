@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from kos.manifest import (
     VmImage,
 )
 from kos.manifest.load import Project
+from kos.manifest.model import SystemPart
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,16 @@ class Built:
     manifest: Manifest
     blobs: dict[str, Path]
     made: list[str] = field(default_factory=list)
+
+    def with_parts(self, parts: Mapping[str, Path]) -> Built:
+        """The same with the device's own parts: `bootfs` and `root`, each a file."""
+        named, blobs = {}, dict(self.blobs)
+        for name, path in parts.items():
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            named[name] = SystemPart(sha256, path.stat().st_size)
+            blobs[sha256] = path
+        return replace(self, manifest=replace(self.manifest, parts=named), blobs=blobs)
 
     def write(self, path: Path) -> None:
         """Write `manifest.zip`."""

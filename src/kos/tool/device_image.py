@@ -13,6 +13,7 @@ from kos.build.image.device import DATA_SIZE, Contents
 from kos.build.manifest_zip import ManifestZip
 from kos.build.sdk.install import Sdk
 from kos.device.upgrade.engine import TRUST_FILE
+from kos.device.upgrade.slots import PARTS
 from kos.keys import signing
 from kos.platforms.board import Board
 from kos.tool.request import RunRequest, install_keys
@@ -28,15 +29,28 @@ def contents(
     document = (tree / "manifest.json").read_bytes()
     (tree / "manifest.json").unlink()
     signatures = {}
+    parts = None
     if request.is_archive:
         with ManifestZip(request.source) as archive:
             signatures = {name: text.decode() for name, text in archive.signatures.items()}
-    parts = system.build(board, sdk, manifest.options.kernel_command_line or "")
+            parts = _own_parts(archive, folder)
+    parts = parts or system.build(board, sdk, manifest.options.kernel_command_line or "")
     data.fill(tree, manifest, document, signatures, parts)
     keys = folder / "keys" if request.keys or make_keys else None
     if keys:
         install_keys(keys, request.keys)
     return Contents(parts, tree, keys, manifest.options.data_size or DATA_SIZE)
+
+
+def _own_parts(archive: ManifestZip, folder: Path) -> system.System | None:
+    """Kernel and root where the archive brings them: those were signed, so those are what is flashed."""
+    named = archive.manifest.parts
+    if set(named) != set(PARTS):
+        return None
+    for name, part in named.items():
+        with (folder / name).open("wb") as file:
+            archive.copy_blob(part.sha256, file)
+    return system.System(folder / "bootfs", folder / "root")
 
 
 def trusting(filled: Contents, trust: Path, folder: Path) -> Contents:

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from kos.abi.errors import KosError
-from kos.build.image import bootscript, cpio, disk, flash
+from kos.build.image import bootscript, cpio, disk
 from kos.build.image.run import find
 from kos.manifest import PlatformSpec
 from kos.platforms import board
@@ -61,19 +61,6 @@ def test_other_tools_find_what_we_wrote(tmp_path):
 def test_the_same_inputs_give_the_same_bytes(tmp_path):
     first, second = make(tmp_path / "one")[1], make(tmp_path / "two")[1]
     assert first.read_bytes() == second.read_bytes()
-
-
-def test_a_copy_is_read_back(tmp_path):
-    _, image = make(tmp_path / "one")
-    flash.write(image, tmp_path / "card.img")
-    assert (tmp_path / "card.img").read_bytes() == image.read_bytes()
-    with pytest.raises(KosError, match="not what was written"):
-        flash.verify(tmp_path / "card.img", "0" * 64, 100)
-
-
-def test_something_that_is_no_medium_is_refused(tmp_path):
-    with pytest.raises(KosError, match="file or a block device"):
-        flash.check_target(tmp_path, 1)
 
 
 @pytest.mark.parametrize("text", SPECS)

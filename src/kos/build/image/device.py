@@ -125,12 +125,13 @@ def write(board: Board, sdk: Sdk, name: str, contents: Contents, image: Path) ->
     return plan
 
 
-def flash(board: Board, image: Path) -> None:
+def flash(board: Board, image: Path, start: str | None = None) -> None:
     """The simulator's second flash bank: the boot loader's own environment, which starts KOS without a
-    countdown.
+    countdown, or does what `start` says.
     """
     loader = board.loader
-    start = f"load {loader.storage}:1 {loader.scratch:#x} boot.scr && source {loader.scratch:#x}"
+    if start is None:
+        start = f"load {loader.storage}:1 {loader.scratch:#x} boot.scr && source {loader.scratch:#x}"
     block = ubootenv.encode(
         {"bootdelay": "0", "preboot": "", "bootcmd": start} | loader.environment, FLASH_ENV_SIZE
     )

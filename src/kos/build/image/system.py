@@ -8,8 +8,6 @@ and kept by the hash of what they were made from.
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +26,10 @@ KERNEL_ARGUMENTS = "panic=3 quiet loglevel=4 ro"
 
 @dataclass(frozen=True)
 class System:
-    """Files of a built system; `release` of the kernel."""
+    """Files of a built system."""
 
     bootfs: Path
     root: Path
-    kernel_release: str
 
     def identities(self) -> dict[str, tuple[str, int]]:
         """SHA-256 and size of each part."""
@@ -55,19 +52,18 @@ def build(board: Board, sdk: Sdk, arguments: str = "") -> System:
     """
     key = _key(board, sdk, arguments)
     folder = home.image_cache() / "system" / f"{board.name}-{board.arch}-{key}"
-    facts = folder / "facts.json"
-    if not facts.exists():
+    if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as part:
             made = Path(part, "made")
             made.mkdir()
-            release = _make(board, sdk, arguments, made, Path(part))
-            (made / facts.name).write_text(json.dumps({"kernel_release": release}))
-            shutil.rmtree(folder, ignore_errors=True)
-            made.replace(folder)
-    return System(
-        folder / "bootfs.img", folder / "root.squashfs", json.loads(facts.read_text())["kernel_release"]
-    )
+            _make(board, sdk, arguments, made, Path(part))
+            try:
+                made.replace(folder)
+            except OSError:
+                if not folder.is_dir():  # else another build was faster, and made the same
+                    raise
+    return System(folder / "bootfs.img", folder / "root.squashfs")
 
 
 def _key(board: Board, sdk: Sdk, arguments: str) -> str:
@@ -86,7 +82,7 @@ def _key(board: Board, sdk: Sdk, arguments: str) -> str:
     return digest.hexdigest()[:24]
 
 
-def _make(board: Board, sdk: Sdk, arguments: str, target: Path, scratch: Path) -> str:
+def _make(board: Board, sdk: Sdk, arguments: str, target: Path, scratch: Path) -> None:
     architecture = DEBIAN_ARCH[board.arch]
     kernel = modules.Kernel(sdk.folder(Wanted(board.kernel_set, architecture)))
     tree = scratch / "tree"
@@ -104,7 +100,6 @@ def _make(board: Board, sdk: Sdk, arguments: str, target: Path, scratch: Path) -
     rootfs.squash(tree, target / "root.squashfs")
     line = f"console={board.console} {KERNEL_ARGUMENTS} {board.kernel_arguments} {arguments}"
     bootfs(board, kernel, " ".join(line.split()), target / "bootfs.img")
-    return kernel.release
 
 
 def initramfs(board: Board, kernel: modules.Kernel, extra: list[cpio.Entry] | None = None) -> bytes:

@@ -1,9 +1,9 @@
 """The upgrade protocol over a byte stream: a line of JSON, and after `blob` that blob's bytes.
 
 Requests: `hello {id}`, `offer {manifest, signatures}`, `blob {sha256, size}` + bytes, `commit`, `collect`.
-Each is answered by a line `{"ok": true, …}` or `{"ok": false, "error": {"message", "hint"}}`; `commit` is followed
-by lines `{"event": …}` up to the one that has `"last": true`. The same code serves every channel; it must not
-know which one it is.
+Each is answered by a line `{"ok": true, …}` or `{"ok": false, "error": {"message", "hint"}}`; `commit` is
+followed by lines `{"event": …}` up to the one that has `"last": true`. The same code serves every channel; it
+must not know which one it is.
 """
 
 from __future__ import annotations

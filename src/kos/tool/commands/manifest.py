@@ -15,6 +15,11 @@ SECTION = "Build"
 @options.PROJECT
 @options.PLATFORM
 @options.LOCKED
+@click.option(
+    "--with-system",
+    is_flag=True,
+    help="Put in the platform's kernel and root file system too, so that an upgrade replaces those.",
+)
 @options.JSON
 @click.option(
     "-o",
@@ -23,7 +28,14 @@ SECTION = "Build"
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write it.  [default: PROJECT/build/PLATFORM/manifest.zip]",
 )
-def command(project: Path, platform: str, locked: bool, as_json: bool, destination: Path | None) -> None:
+def command(
+    project: Path,
+    platform: str,
+    locked: bool,
+    with_system: bool,
+    as_json: bool,
+    destination: Path | None,
+) -> None:
     """Build a system into a manifest.zip and print its path.
 
     PROJECT is a directory with a system.py. Every app whose inputs changed is built; the others come from the
@@ -34,6 +46,15 @@ def command(project: Path, platform: str, locked: bool, as_json: bool, destinati
 
     loaded = load_project(project)
     built = Builder(loaded, platform, may_lock=not locked, say=output.step).build()
+    if with_system:
+        from kos.build.image import system
+        from kos.build.sdk import install
+        from kos.manifest import PlatformSpec
+        from kos.platforms import board
+
+        words = built.manifest.options.kernel_command_line or ""
+        made = system.build(board(PlatformSpec.parse(platform)), install.current(), words)
+        built = built.with_parts({"bootfs": made.bootfs, "root": made.root})
     path = destination or loaded.root / "build" / built.manifest.platform.replace(",", "-") / "manifest.zip"
     built.write(path)
     if as_json:
