@@ -112,8 +112,22 @@ def ext4(path: Path, size: int, label: str, tree: Path | None = None) -> None:
     extended += ",lazy_itable_init=1,lazy_journal_init=1"
     options = ["-F", "-q", "-t", "ext4", "-L", label, "-U", str(identity), "-E", extended, "-m", "1"]
     content = ["-d", str(tree)] if tree else []
-    # E2FSPROGS_FAKE_TIME fixes every time stamp that mke2fs itself writes.
-    run("mke2fs", *options, *content, path, environ={"E2FSPROGS_FAKE_TIME": str(EPOCH)})
+    fixed = {"E2FSPROGS_FAKE_TIME": str(EPOCH)}  # every time stamp that mke2fs itself writes
+    run("mke2fs", *options, *content, path, environ=fixed)
+    if tree:
+        # What it copied has the times of the files here, and nobody can set when one of those was changed.
+        run("debugfs", "-w", "-f", "-", path, stdin=_one_time(tree), environ=fixed)
+
+
+def _one_time(tree: Path) -> str:
+    """debugfs commands that give every file of `tree` the image's time."""
+    lines = [f"set_current_time @{EPOCH}"]
+    for path in [tree, *sorted(tree.rglob("*"))]:
+        name = str(path.relative_to(tree))
+        place = '"/' + ("" if name == "." else name.replace('"', '""')) + '"'
+        for field in ("atime", "ctime", "mtime"):
+            lines += [f"set_inode_field {place} {field} @{EPOCH}", f"set_inode_field {place} {field}_extra 0"]
+    return "\n".join(lines) + "\n"
 
 
 def fat(path: Path, size: int, label: str, files: dict[str, bytes | Path]) -> None:

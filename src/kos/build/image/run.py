@@ -13,6 +13,7 @@ EPOCH = 1_700_000_000  # seconds: the one time that is in an image
 
 # Which Debian package brings each program.
 PACKAGES = {
+    "debugfs": "e2fsprogs",
     "depmod": "kmod",
     "dumpimage": "u-boot-tools",
     "e2fsck": "e2fsprogs",
