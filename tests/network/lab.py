@@ -200,12 +200,19 @@ class Device:
     """The keeper of one system in the device's namespace, with its apps' namespaces."""
 
     def __init__(
-        self, wire: Wire, folder: Path, plan: NetworkPlan, *, user: bool, owned: bool = False
+        self,
+        wire: Wire,
+        folder: Path,
+        plan: NetworkPlan,
+        *,
+        user: bool,
+        owned: bool = False,
+        key: KeyPair | None = None,
     ) -> None:
         self.folder = folder
         self.wire = wire
         self.user = user
-        self.key = KeyPair.new()
+        self.key = key or KeyPair.new()
         folder.mkdir(exist_ok=True)
         self.write_key(self.key)
         self.client = in_namespace(

@@ -23,6 +23,7 @@ SESSION_VERSION = 1
 HTTP_PORT = 4180
 BUS_PORT = 4181
 MQTT_PORT = 4182
+GATEWAY_PORT = 51820  # UDP: WireGuard
 
 # --- limits -----------------------------------------------------------------------------------------------
 DOCUMENT_MAX = 256 * 1024  # bytes of one document

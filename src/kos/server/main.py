@@ -79,6 +79,9 @@ class _Server(uvicorn.Server):
             f"{self.settings.product.title()} Server: http://{self.settings.host}:{self.settings.port}/",
             flush=True,
         )
+        if services.gateway is not None:
+            ready = services.gateway.ready
+            print(f"gateway: UDP port {ready['port']}, public key {ready['public_key']}", flush=True)
         if services.first_password:
             # Shown once and stored only as a hash.
             print(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from kos.abi.errors import KosError
-from kos.abi.session import BUS_PORT, HEARTBEAT_DEFAULT, HTTP_PORT, MQTT_PORT
+from kos.abi.session import BUS_PORT, GATEWAY_PORT, HEARTBEAT_DEFAULT, HTTP_PORT, MQTT_PORT
 
 STUDIO = "studio"
 FLEET = "fleet"
@@ -29,6 +29,12 @@ class Settings:
     bus_port: int = BUS_PORT
     mqtt_port: int = MQTT_PORT
     bus_host: str = "127.0.0.1"
+    gateway: bool = False  # run the devices' end of the tunnel too
+    gateway_port: int = GATEWAY_PORT
+    gateway_address: str = (
+        "10.90.0.1/16"  # the gateway's own in the tunnel, with the mask of all devices' network
+    )
+    gateway_endpoint: str = ""  # HOST:PORT that devices are told; "" leaves it to their build
     bus_url: str = ""  # "" starts a bus of our own; else comma-separated nats:// URLs of a running cluster
     bus_replicas: int = 1  # copies of each stream: 3 on a cluster of three
     bus_sync: bool = False  # write every acknowledged datum to disk first: safe against power loss, slower

@@ -15,6 +15,7 @@ from kos.server.api import (
     streams,
     studio,
     system,
+    tunnel,
 )
 
 ROUTERS = tuple(
@@ -23,6 +24,7 @@ ROUTERS = tuple(
         system,
         session,
         devices,
+        tunnel,
         groups,
         releases,
         overlays,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import IPv4Interface
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -34,6 +35,7 @@ from kos.server.core.db.models import Device, Overlay, PreauthorisedKey, Release
 from kos.server.core.devices import actions
 from kos.server.core.devices.desired import set_overlay, set_release, set_settings
 from kos.server.core.devices.identity import ACCEPTED
+from kos.server.core.devices.tunnels import Networks, set_tunnel
 from kos.server.core.problems import Conflict, Unavailable
 
 router = APIRouter(prefix="/api/v1", tags=["devices"], responses=ERRORS)
@@ -97,6 +99,8 @@ class KeyEntry(Body):
     public_key: Annotated[str, Field(max_length=64)]
     name: Annotated[str, Field(max_length=128)] = ""
     tags: Annotated[list[str], Field(max_length=32, default_factory=list)]
+    tunnel_key: Annotated[str, Field(max_length=64)] = ""
+    network: Annotated[str, Field(max_length=18)] = ""
 
 
 class Keys(Body):
@@ -186,6 +190,7 @@ async def _decide(own: Own, principal: CanManageDevices, device_id: str, action:
     result = await asyncio.to_thread(change)
     # What a connection may do is fixed when it logs in: it must log in anew.
     own.bus.disconnect_device(device_id)
+    own.devices_changed()
     await own.live.tell(principal.organisation_id, "device", device=device_id)
     return result
 
@@ -223,6 +228,7 @@ async def rotate_key(
 
     result = await asyncio.to_thread(change)
     own.bus.disconnect_device(device_id)
+    own.devices_changed()
     return result
 
 
@@ -248,6 +254,7 @@ async def claim_device(own: Own, principal: CanManageDevices, body: Claim) -> De
 
     result = await asyncio.to_thread(change)
     own.bus.disconnect_device(result.id)
+    own.devices_changed()
     return result
 
 
@@ -264,12 +271,27 @@ def list_keys(own: Own, principal: CanReadDevices, limit: Limit = 100, offset: O
 
 
 @router.post("/keys", status_code=201)
-def announce_keys(own: Own, principal: CanManageDevices, body: Keys) -> dict[str, int]:
-    """Announce keys, so that their devices are accepted at once. All or none."""
-    with own.database.write() as session:
-        for entry in body.keys:
-            actions.announce(session, principal, entry.public_key, entry.name, entry.tags)
-    return {"announced": len(body.keys)}
+async def announce_keys(own: Own, principal: CanManageDevices, body: Keys) -> dict[str, Any]:
+    """Announce keys, so that their devices are accepted at once. All or none.
+
+    With its `tunnel_key` a device may use the gateway from now on, from the addresses `network` or free ones.
+    """
+
+    def change() -> list[dict[str, str]]:
+        with own.database.write() as session:
+            networks = Networks(session, IPv4Interface(own.settings.gateway_address))
+            tunnels = []
+            for entry in body.keys:
+                actions.announce(session, principal, entry.public_key, entry.name, entry.tags)
+                if entry.tunnel_key:
+                    device = nkey.device_id(nkey.decode(entry.public_key))
+                    tunnel = set_tunnel(session, principal, networks, device, entry.tunnel_key, entry.network)
+                    tunnels.append({"device": device, "name": entry.name, "network": tunnel.network})
+            return tunnels
+
+    made = await asyncio.to_thread(change)
+    own.devices_changed()
+    return {"announced": len(body.keys), "tunnels": made}
 
 
 # --- what a device should be --------------------------------------------------------------------------------

@@ -8,9 +8,11 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
+from kos.abi.session import BUS_PORT
 from kos.server.core.artifacts.store import BlobStore
 from kos.server.core.auth.first import make_first_admin
 from kos.server.core.auth.limits import RateLimit
@@ -27,6 +29,7 @@ from kos.server.core.db.models import Organisation, now
 from kos.server.core.devices.desired import DownloadTokens
 from kos.server.core.devices.login import DEFAULT_ORGANISATION, LoginDesk
 from kos.server.core.devices.sessions import Sessions
+from kos.server.core.gateway_process import GatewayProcess, services_of
 from kos.server.core.live import Live
 from kos.server.core.shared_secret import read_or_create
 from kos.server.core.worker import Worker
@@ -52,6 +55,7 @@ class Services:
         self.login_limit = RateLimit(burst=10, per_minute=20)
         self.first_password: str | None = None  # to be shown once
         self.process: BusProcess | None = None
+        self.gateway: GatewayProcess | None = None
         self.bus = Bus(
             settings.bus_url.split(",") if settings.bus_url else [], self.keys, settings.bus_replicas
         )
@@ -100,7 +104,24 @@ class Services:
             if self.settings.workers:
                 self.worker.start()
                 stack.push_async_callback(self.worker.stop)
+            if self.settings.gateway:
+                await self._start_gateway(stack)
             yield self
+
+    async def _start_gateway(self, stack: contextlib.AsyncExitStack) -> None:
+        settings = self.settings
+        # With a bus elsewhere, devices reach it where its first node is.
+        own = self.process.node if self.process is not None else None
+        bus = (settings.bus_host, own.port) if own else _host_and_port(self.bus.urls[0])
+        services = services_of(settings, bus, own.mqtt_port if own else settings.mqtt_port)
+        self.gateway = GatewayProcess(settings, self.database, services)
+        await self.gateway.start()
+        stack.push_async_callback(self.gateway.stop)
+
+    def devices_changed(self) -> None:
+        """Say that who may connect has changed: the gateway looks at once."""
+        if self.gateway is not None:
+            self.gateway.changed()
 
     async def _start_bus(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self.settings
@@ -119,3 +140,8 @@ class Services:
         await self.process.start()
         reachable = "127.0.0.1" if node.host == "0.0.0.0" else node.host
         self.bus.urls[:] = [f"nats://{reachable}:{node.port}"]
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or BUS_PORT

@@ -1,6 +1,5 @@
-"""Which devices may connect: the interface to whoever knows, and a file for when nobody else does.
-
-The servers' device database implements `PeerSource` too; the gateway does not know which of them it talks to.
+"""Which devices may connect: a file that somebody else writes, by hand or, for the servers' gateway, from
+their database.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Protocol
 
 from kos.abi.errors import KosError
 from kos.network.wireguard import decode_key
@@ -28,24 +26,6 @@ class DevicePeer:
     device: str
     public_key: bytes
     addresses: tuple[IPv4Network, ...]
-
-
-class PeerSource(Protocol):
-    """Whoever knows the devices."""
-
-    def peers(self) -> Iterable[DevicePeer]:
-        """All devices that may connect now."""
-        ...
-
-
-class MemoryPeers:
-    """Peers that a program holds itself."""
-
-    def __init__(self, peers: Iterable[DevicePeer] = ()) -> None:
-        self.by_device = {peer.device: peer for peer in peers}
-
-    def peers(self) -> list[DevicePeer]:
-        return list(self.by_device.values())
 
 
 def parse_peer(device: str, entry: object, where: str) -> DevicePeer:

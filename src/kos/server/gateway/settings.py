@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from kos.abi.errors import KosError
+from kos.abi.session import GATEWAY_PORT
 
-LISTEN_PORT = 51820
+LISTEN_PORT = GATEWAY_PORT
 ADDRESS = IPv4Interface("10.90.0.1/16")
 SERVICES_MAX = 32
 MTU_MIN, MTU_MAX, MTU_DEFAULT = 576, 9000, 1420

@@ -24,7 +24,8 @@ def command(file: Path, url: str | None, as_json: bool) -> None:
     """Announce the keys in FILE, so that their devices are accepted as soon as they show up.
 
     FILE is CSV with the columns `public_key` (hexadecimal, or as the server shows it), `name` and `tags`
-    (separated by spaces).
+    (separated by spaces). With `tunnel_key` (hexadecimal or base64) a device may use the server's gateway,
+    from the addresses in `network`, or from free ones, which are printed.
     """
     with file.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -33,6 +34,8 @@ def command(file: Path, url: str | None, as_json: bool) -> None:
             "public_key": _key(row, file),
             "name": row.get("name") or "",
             "tags": (row.get("tags") or "").split(),
+            "tunnel_key": (row.get("tunnel_key") or "").strip(),
+            "network": (row.get("network") or "").strip(),
         }
         for row in rows
     ]
@@ -41,6 +44,9 @@ def command(file: Path, url: str | None, as_json: bool) -> None:
         output.result_json(answer)
     else:
         output.result(f"{answer['announced']} keys announced")
+        rows_of_tunnels = [(one["device"], one["name"], one["network"]) for one in answer["tunnels"]]
+        if rows_of_tunnels:
+            output.result(output.table(["device", "name", "network"], rows_of_tunnels))
 
 
 def _key(row: dict[str, str], file: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from kos.abi.session import BUS_PORT, HTTP_PORT, MQTT_PORT
+from kos.abi.session import BUS_PORT, GATEWAY_PORT, HTTP_PORT, MQTT_PORT
 
 SECTION = "Servers"
 
@@ -24,6 +24,10 @@ SECTION = "Servers"
 @click.option("--bus-host", help="Address for devices.  [default: 127.0.0.1]")
 @click.option("--bus-port", type=click.IntRange(0, 65535), help=f"Port for devices.  [default: {BUS_PORT}]")
 @click.option("--mqtt-port", type=int, help=f"Port for MQTT; -1 turns it off.  [default: {MQTT_PORT}]")
+@click.option("--gateway", is_flag=True, default=None, help="Run the gateway of the devices' tunnels too.")
+@click.option(
+    "--gateway-port", type=click.IntRange(0, 65535), help=f"Its UDP port.  [default: {GATEWAY_PORT}]"
+)
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Where it keeps its data.")
 @click.option("--database", help="postgresql://… instead of SQLite in the data folder.")
 @click.option("--bus-url", help="nats://… of a bus that runs already, comma-separated.")

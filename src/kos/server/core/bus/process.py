@@ -13,11 +13,11 @@ from pathlib import Path
 from kos.abi.errors import KosError
 from kos.server.core.bus.config import Node, render
 from kos.server.core.bus.keys import BusKeys
+from kos.server.core.child import end
 
 log = logging.getLogger(__name__)
 
 START_TIMEOUT = 15.0  # seconds
-STOP_TIMEOUT = 10.0
 RESTART_DELAY = 0.5
 
 
@@ -65,15 +65,7 @@ class BusProcess:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
-        process = self.process
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await end(self.process)
 
     async def _launch(self, config: Path) -> None:
         command = [str(find_nats_server()), "-c", str(config), "-l", str(self.log_file)]

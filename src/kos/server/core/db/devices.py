@@ -1,4 +1,6 @@
-"""Tables of devices: identity, what they last said, what they should be, groups, pre-authorised keys."""
+"""Tables of devices: identity, what they last said, what they should be, groups, pre-authorised keys,
+tunnels.
+"""
 
 from __future__ import annotations
 
@@ -69,3 +71,16 @@ class PreauthorisedKey(Base):
     name: Mapped[Name]
     tags: Mapped[list[str]] = mapped_column(JsonColumn, default=list)
     created_at: Mapped[Millis]
+
+
+class TunnelPeer(Base):
+    """The tunnel of a device: the key that its end has, and the addresses that are its own.
+
+    It may be there before the device is: an announced device needs its tunnel in order to show up.
+    """
+
+    __tablename__ = "tunnel_peer"
+    device_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    organisation_id: Mapped[OrganisationKey]
+    public_key: Mapped[str] = mapped_column(String(44), unique=True)  # X25519, base64
+    network: Mapped[str] = mapped_column(String(18), unique=True)

@@ -3,7 +3,7 @@
 from kos.server.core.db.access import ApiToken, AuditEntry, LoginSession, Membership, Organisation, User
 from kos.server.core.db.base import Base, now
 from kos.server.core.db.data import Alarm, AlarmRule, DeviceEvent, IngestOffset, Lease, LogLine, Point, Series
-from kos.server.core.db.devices import Device, DeviceGroup, PreauthorisedKey
+from kos.server.core.db.devices import Device, DeviceGroup, PreauthorisedKey, TunnelPeer
 from kos.server.core.db.releases import Artifact, Overlay, Release, ReleaseArtifact
 from kos.server.core.db.rollouts import Rollout, RolloutDevice
 
@@ -31,6 +31,7 @@ __all__ = [
     "Rollout",
     "RolloutDevice",
     "Series",
+    "TunnelPeer",
     "User",
     "now",
 ]

@@ -18,6 +18,7 @@ from kos.server.core.db.models import Device, Organisation, PreauthorisedKey, no
 from kos.server.core.devices.identity import ACCEPTED, PENDING, REVOKED, step
 from kos.server.core.devices.login import DEFAULT_ORGANISATION
 from kos.server.core.devices.query import TAG
+from kos.server.core.devices.tunnels import move_tunnel
 from kos.server.core.problems import Conflict, NotFound
 
 TAGS_MAX = 32
@@ -108,5 +109,6 @@ def rotate(session: Session, principal: Principal, device: Device, public_key: s
     )
     session.add(successor)
     device.status, device.online = REVOKED, False
+    move_tunnel(session, device.id, identity)
     audit.record(session, principal, "device.rotate", device.id, successor=identity)
     return successor

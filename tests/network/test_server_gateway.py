@@ -1,0 +1,161 @@
+"""A server that runs the gateway itself: whom it accepts may use the tunnel, whom it revokes may not any
+more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from kos.abi import nkey
+from kos.abi.session import BUS_PORT
+from kos.device.network.plan import AppPlan
+from kos.network.namespaces import in_namespace
+from kos.services.admin.identity import from_seed
+from tests.network import lab
+from tests.network.lab import Device, Wire
+from tests.security.test_network_isolation import TRY
+
+pytestmark = [pytest.mark.group("network"), pytest.mark.timeout(180)]
+
+STATION = AppPlan("station", "10.90.1.2/16", "10.90.0.1")
+PORTS = {"KOS_SERVER_PORT": "4190", "KOS_SERVER_BUS_PORT": "4191", "KOS_SERVER_MQTT_PORT": "-1"}
+
+
+def simulated(number: int) -> bytes:
+    """The public key of a simulated device; `kos.services.admin.simulator` makes the same ones."""
+    return from_seed(hashlib.sha256(f"simulated  {number}".encode()).digest()).public_key
+
+
+class ServerProcess:
+    """`kos-tool server.start --gateway` in the gateway's namespace, and the commands that speak with it."""
+
+    def __init__(self, wire: Wire, folder, *, user: bool) -> None:
+        self._wire = wire
+        self._environ = {
+            **os.environ,
+            **PORTS,
+            "KOS_SERVER_URL": "http://127.0.0.1:4190",
+            "HOME": str(folder),
+        }
+        self._environ["KOS_SERVER_DATA"] = str(folder / "server")
+        command = [
+            *(lab.AS_USER if user else []),
+            sys.executable,
+            "-m",
+            "kos.tool",
+            "server.start",
+            "--gateway",
+        ]
+        self.process = in_namespace(
+            wire.gateway,
+            lambda: subprocess.Popen(command, env=self._environ, stdout=subprocess.PIPE, text=True),
+        )
+        assert self.process.stdout is not None
+        self.said = [self.process.stdout.readline() for _ in range(2)]
+
+    def tool(self, *arguments: str) -> Any:
+        command = [sys.executable, "-m", "kos.tool", *arguments, "--json"]
+        done = in_namespace(
+            self._wire.gateway,
+            lambda: subprocess.run(
+                command, env=self._environ, capture_output=True, text=True, timeout=60, check=False
+            ),
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(lab.TIMEOUT)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.mark.parametrize("mode", ["root", "user"])
+def test_accepted_devices_are_peers(mode, tmp_path):
+    lab.require_tools()
+    with lab.closing_all() as things:
+        wire = Wire()
+        things.append(wire.close)
+        server = ServerProcess(wire, tmp_path, user=mode == "user")
+        things.append(server.close)
+        assert server.said[1].startswith("gateway: UDP port 51820, public key ")
+        key = server.said[1].split()[-1]
+        device = Device(wire, tmp_path / "keys", lab.plan(STATION), user=mode == "user")
+        things.append(device.close)
+        peer = {"public_key": key, "endpoint": f"{lab.GATEWAY_ADDRESS}:51820", "keep_alive": 1}
+        assert device.tunnel.ask(op="peer", **peer)["ok"]
+        assert reach(device) != "answered"
+
+        # Announced by its two keys, as bootstrap prints them: it has its tunnel before it ever showed up.
+        table = tmp_path / "keys.csv"
+        row = f"{simulated(0).hex()},pump,{device.key.public.hex()},10.90.1.0/28"
+        table.write_text(f"public_key,name,tunnel_key,network\n{row}\n")
+        answer = server.tool("server.devices.announce", str(table))
+        identity = nkey.device_id(simulated(0))
+        assert answer["tunnels"] == [{"device": identity, "name": "pump", "network": "10.90.1.0/28"}]
+        lab.wait_for("the tunnel", lambda: reach(device) == "answered")
+        start_simulator(device, things)
+        lab.wait_for("it shows up", lambda: shown(server).get(identity, {}).get("online"))
+        assert shown(server)[identity]["status"] == "accepted"
+        assert shown(server)[identity]["name"] == "pump"
+
+        # Revoked, it is no peer any more.
+        server.tool("server.devices.revoke", identity)
+        lab.wait_for("the end of its tunnel", lambda: reach(device) != "answered")
+
+        # A device that came another way and was accepted is given a tunnel, with addresses that are free.
+        command = [sys.executable, "-m", "kos.services.admin.simulator", "--count", "2", "--server"]
+        command.append(f"127.0.0.1:{PORTS['KOS_SERVER_BUS_PORT']}")
+        things.append(ended(in_namespace(wire.gateway, lambda: subprocess.Popen(command))))
+        other = nkey.device_id(simulated(1))
+        lab.wait_for("another device", lambda: other in shown(server))
+        device.key = lab.KeyPair.new()
+        device.write_key(device.key)
+        assert device.tunnel.ask(op="status")["ok"]  # takes the new key by the way
+        told = server.tool("server.devices.tunnel", other, "--key", device.key.public.hex())
+        assert told["peer_public_key"] == key and told["network"] == "10.90.0.16/28"
+        server.tool(
+            "server.devices.tunnel", other, "--key", device.key.public.hex(), "--network", "10.90.1.16/28"
+        )
+        refused = reach(device)
+        assert refused != "answered", "it sends from addresses that are not its own"
+        device_told = {**told, "network": "10.90.1.16/28", "peer_endpoint": f"{lab.GATEWAY_ADDRESS}:51820"}
+        (tmp_path / "keys/tunnel.json").write_text(json.dumps(device_told))
+        again = Device(wire, tmp_path / "keys", lab.plan(STATION), user=mode == "user", key=device.key)
+        things.append(again.close)
+        assert again.tunnel.ask(op="peer", **peer)["ok"]
+        lab.wait_for("the tunnel", lambda: reach(again) == "answered")
+
+
+def reach(device: Device) -> str:
+    return device.run("station", TRY, "tcp", "10.90.0.1", str(BUS_PORT))
+
+
+def shown(server: ServerProcess) -> dict[str, Any]:
+    return {one["id"]: one for one in server.tool("server.devices.list")}
+
+
+def start_simulator(device: Device, things: list) -> None:
+    """A simulated device behind the tunnel, in the place of an admin app."""
+    join = device.client.join("station")
+    assert join is not None
+    command = [sys.executable, "-m", "kos.services.admin.simulator", "--count", "1", "--server"]
+    process = subprocess.Popen([*command, f"10.90.0.1:{BUS_PORT}"], preexec_fn=join)
+    join.close()
+    things.append(ended(process))
+
+
+def ended(process: subprocess.Popen[Any]) -> Any:
+    def end() -> None:
+        process.kill()
+        process.wait()
+
+    return end
