@@ -1,0 +1,66 @@
+"""A shell in a running app, in a browser: typed, pasted, completed, interrupted, left."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.accessible import check
+from tests.browser.conftest import shot
+from tests.server import real
+from tests.server.running import Server
+
+pytestmark = pytest.mark.group("browser")
+
+PASTE = """(text) => {
+  const data = new DataTransfer();
+  data.setData("text/plain", text);
+  document.activeElement.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+}"""
+
+
+def paste(page: Page, text: str) -> None:
+    page.evaluate(PASTE, text)
+
+
+def test_a_shell_in_the_page(studio: Server, page: Page, tmp_path: Path) -> None:
+    with real.device(tmp_path, studio.bus_port) as system:
+        system.wait_for("pump 1.0 turns")
+        page.goto(studio.url)
+        page.get_by_role("link", name="pump 7").click()
+        page.get_by_role("link", name="Debug").click()
+        expect(page.get_by_label("App", exact=True)).to_have_value("pump")
+        check(page)
+        page.get_by_role("button", name="Open").click()
+        screen = page.locator(".xterm-rows")
+        expect(screen).to_contain_text("in module pump")
+        expect(page.get_by_label("Terminal input")).to_be_focused()
+        page.keyboard.type("speed")
+        page.keyboard.press("Enter")
+        expect(screen).to_contain_text("12")
+        page.keyboard.type("spe")
+        page.keyboard.press("Tab")
+        expect(screen).to_contain_text(re.compile(r"speed.*speed"))
+        page.keyboard.type(" = 40")
+        page.keyboard.press("Enter")
+        system.wait_for("pump: shell: speed = 40")
+        paste(page, "def twice(x):\n    return 2 * x\n\ntwice(speed)\n")
+        expect(screen).to_contain_text("80")
+        page.keyboard.type("{}['gone']")
+        page.keyboard.press("Enter")
+        expect(screen).to_contain_text("KeyError: 'gone'")
+        check(page)
+        shot(page, "studio-shell")
+        paste(page, "while True: pass\n\n")
+        system.wait_for("pump: shell: while True: pass")
+        page.get_by_role("button", name="Interrupt").click()
+        expect(screen).to_contain_text("KeyboardInterrupt")
+        page.keyboard.press("Control+d")
+        expect(page.get_by_role("status").filter(has_text="closed: you left")).to_be_visible()
+        system.wait_for("pump: a shell of developer (studio) was closed: the reader left")
+        expect(page.get_by_role("button", name="Open")).to_be_focused()
+        page.emulate_media(color_scheme="dark")
+        check(page)
