@@ -50,6 +50,17 @@ def main():
     while True:
         time.sleep(60)
 """
+RATED = """
+import os
+import time
+from kos import app
+
+def main():
+    app.ready()
+    print("pump turns at", os.environ.get("RATE", "no rate"), "{release}", flush=True)
+    while True:
+        time.sleep(60)
+"""
 BAD = """
 def main():
     raise SystemExit("the pump is stuck")
@@ -67,8 +78,11 @@ def project(folder: Path, release: str, pump: str = GOOD) -> Path:
 
 
 def build(folder: Path, release: str, pump: str = GOOD) -> Builder:
-    loaded = load_project(project(folder / f"project-{release}", release, pump))
-    return Builder(loaded, "host", may_lock=False, say=lambda _text: None)
+    return builder(project(folder / f"project-{release}", release, pump))
+
+
+def builder(folder: Path) -> Builder:
+    return Builder(load_project(folder), "host", may_lock=False, say=lambda _text: None)
 
 
 def archive(folder: Path, release: str, pump: str = GOOD) -> Path:
@@ -79,11 +93,11 @@ def archive(folder: Path, release: str, pump: str = GOOD) -> Path:
 
 
 @contextlib.contextmanager
-def device(folder: Path, bus_port: int, release: str = "1.0") -> Iterator[RunningSystem]:
+def device(folder: Path, bus_port: int, release: str = "1.0", pump: str = GOOD) -> Iterator[RunningSystem]:
     """The system at work with its agent connected to a server of the tests."""
     directory = folder / "run"
     directory.mkdir()
-    install_built(build(folder, release).build(), directory)
+    install_built(build(folder, release, pump).build(), directory)
     pairs.generate(directory / "keys", sorted(pairs.DEVICE_KEYS.items()))
     with RunningSystem(directory) as system:
         command = [sys.executable, "-m", "kos.services.admin.beside", "--run", str(directory)]

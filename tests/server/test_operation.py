@@ -98,7 +98,7 @@ def test_the_command_line_drives_a_server(studio: Server, tmp_path: Path) -> Non
     assert uploaded["version"] == "8.0"  # type: ignore[index]
     assert tool("server.devices.list") == []
     overlay = tmp_path / "lab.json"
-    overlay.write_text('{"settings": {"interval": 5}}')
+    overlay.write_text('{"settings": {"heartbeat": 5}}')
     assert tool("server.upload_overlay", str(overlay))["name"] == "lab"  # type: ignore[index]
     overlay.write_text('{"kernel": "mine"}')
     command = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import socket
 import zipfile
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from kos.build import manifest_zip
+from kos.manifest import App, BuiltPythonImage, Context
 from tests.server.archives import archive
 from tests.server.running import Server, wait_for
 
@@ -76,6 +79,28 @@ def test_refused(studio: Server, tmp_path: Path, name: str) -> None:
         assert str(studio.settings.data) not in answer.text, "no path of the server is told"
         assert client.get("/api/v1/releases").json() == []
     assert files(studio) == before
+
+
+def test_of_an_archive_with_one_wrong_blob_nothing_is_kept(studio: Server, tmp_path: Path) -> None:
+    context = Context("two", release="1.0").put_msg_server("msg0")
+    blobs = {}
+    for name in ("a", "b"):
+        text = name.encode() * 3000
+        digest = hashlib.sha256(text).hexdigest()
+        blobs[digest] = tmp_path / digest
+        blobs[digest].write_bytes(text)
+        context = context.put_app(App(name, BuiltPythonImage(digest, len(text), "main:main")))
+    path = tmp_path / "two.zip"
+    manifest_zip.write(path, context.manifest(), blobs)
+    good = path.read_bytes()
+    last = blobs[max(blobs)].read_bytes()
+    before = files(studio)
+    with studio.client() as client:
+        bad = good.replace(last, b"x" + last[1:])
+        answer = client.post("/api/v1/releases", content=bad)
+        assert answer.status_code == 400 and "damaged" in answer.json()["detail"]
+        assert files(studio) == before, "the first blob is whole and stays nowhere"
+        assert client.post("/api/v1/releases", content=good).status_code == 201
 
 
 def test_ten_gigabytes_are_not_waited_for(studio: Server) -> None:

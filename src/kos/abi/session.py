@@ -11,7 +11,7 @@ Plain Python: no import outside the standard library, no I/O.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from kos.abi.errors import KosError
@@ -39,6 +39,8 @@ HEARTBEAT_DEFAULT = 30.0  # seconds
 HEARTBEAT_MIN = 0.2
 HEARTBEAT_MAX = 3600.0
 TIME_MAX = 1 << 53  # milliseconds since 1970
+DELTA_BLOB_MAX = 16 << 20  # bytes of a blob that is made from an older one: both are in a device's memory
+DELTA_HEADER = "X-KOS-Delta-From"  # of a download that is only the difference to this blob
 
 # --- subjects ---------------------------------------------------------------------------------------------
 ROOT = "kos.d"
@@ -310,6 +312,53 @@ class Event:
 
 
 @dataclass(frozen=True)
+class DeviceSettings:
+    """What a server may set on a device, beside its release."""
+
+    heartbeat: float | None = None  # seconds between two reports; None is the server's own
+    console: bool = True  # whether console lines are sent
+    status_every: float = (
+        5.0  # seconds between two looks at memory and restarts when nothing tells of a change
+    )
+
+    @classmethod
+    def known(cls, settings: dict[str, Any] | Any) -> DeviceSettings:
+        """The settings that we know of; what is strange or missing has its default."""
+        made = cls()
+        for name in SETTINGS:
+            try:
+                made = replace(made, **{name: check_setting(name, settings[name])})
+            except (KeyError, KosError):
+                continue
+        return made
+
+
+SETTINGS = ("heartbeat", "console", "status_every")
+
+
+def check_setting(name: str, value: Any) -> Any:
+    """The value of one setting. Raises KosError for a name or a value that is none."""
+    reader = Reader("settings", {name: value})
+    match name:
+        case "heartbeat":
+            return reader.number(name, None, HEARTBEAT_MIN, HEARTBEAT_MAX)
+        case "console":
+            return reader.boolean(name)
+        case "status_every":
+            return reader.number(name, None, 0.5, HEARTBEAT_MAX)
+    raise KosError(f"no such setting: {name[:60]!r}", hint="one of " + ", ".join(SETTINGS))
+
+
+@dataclass(frozen=True)
+class WantedOverlay:
+    """An overlay that should lie over the release; its document is fetched as a blob."""
+
+    sha256: str
+    size: int
+    signatures: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
 class Desired:
     """All that should be so on the device. A version already carried out, or older, changes nothing."""
 
@@ -318,7 +367,7 @@ class Desired:
     release: str | None = None  # SHA-256 of the manifest wanted; None: leave as it is
     size: int = 0  # bytes of that manifest
     signatures: tuple[dict[str, Any], ...] = ()
-    overlay: dict[str, Any] | None = None  # {"sha256", "document", "signatures"}
+    overlay: WantedOverlay | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     heartbeat: float = HEARTBEAT_DEFAULT
     # URL to which "sha256/<hex>" is added; ":PORT/path" means that port of the host where the bus is
@@ -331,21 +380,31 @@ class Desired:
     @classmethod
     def parse(cls, raw: bytes) -> Desired:
         reader = load("desired", raw)
-        signatures = reader.sequence("signatures", SIGNATURES_MAX)
-        if not all(isinstance(one, dict) for one in signatures):
-            raise reader.fail("signatures", "a list of objects")
+        overlay = None
+        if reader.data.get("overlay") is not None:
+            inner = Reader("desired overlay", reader.mapping("overlay", 16))
+            if (digest := inner.digest_or_none("sha256")) is None:
+                raise inner.fail("sha256", "a SHA-256")
+            overlay = WantedOverlay(digest, inner.integer("size"), _signatures(inner))
         return cls(
             version=reader.integer("version"),
             accepted=reader.boolean("accepted", True),
             release=reader.digest_or_none("release"),
             size=reader.integer("size", 0),
-            signatures=tuple(signatures),
-            overlay=None if reader.data.get("overlay") is None else reader.mapping("overlay", 16),
+            signatures=_signatures(reader),
+            overlay=overlay,
             settings=reader.mapping("settings", 256),
             heartbeat=reader.number("heartbeat", HEARTBEAT_DEFAULT, HEARTBEAT_MIN, HEARTBEAT_MAX),
             download=reader.text("download", ""),
             token=reader.text("token", ""),
         )
+
+
+def _signatures(reader: Reader) -> tuple[dict[str, Any], ...]:
+    signatures = reader.sequence("signatures", SIGNATURES_MAX)
+    if not all(isinstance(one, dict) for one in signatures):
+        raise reader.fail("signatures", "a list of objects")
+    return tuple(signatures)
 
 
 @dataclass(frozen=True)

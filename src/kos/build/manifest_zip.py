@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from kos.build import files
 from kos.build.errors import BuildError
@@ -96,13 +96,21 @@ def write(
         blobs: SHA-256 → file, at least those that the manifest names.
         signatures: name → document.
     """
-    sources: list[tuple[str, bytes | Path]] = [(_MANIFEST, codec.dump(manifest))]
-    sources += [(f"signatures/{name}.json", data) for name, data in sorted((signatures or {}).items())]
-    sources += [(f"blobs/sha256/{sha256}", blobs[sha256]) for sha256 in sorted(blobs_of(manifest))]
+    named = {sha256: blobs[sha256] for sha256 in blobs_of(manifest)}
+    write_archive(path, _MANIFEST, codec.dump(manifest), named, signatures or {})
+
+
+def write_archive(
+    path: Path, name: str, document: bytes, blobs: Mapping[str, Path], signatures: Mapping[str, bytes]
+) -> None:
+    """Write an archive of this form: a document called `name`, its signatures, the blobs that it names."""
+    sources: list[tuple[str, bytes | Path]] = [(name, document)]
+    sources += [(f"signatures/{key}.json", data) for key, data in sorted(signatures.items())]
+    sources += [(f"blobs/sha256/{sha256}", blobs[sha256]) for sha256 in sorted(blobs)]
     with files.atomic_file(path) as out:
         entries: list[_Entry] = []
-        for name, source in sources:
-            entry = _write_entry(out, name, source)
+        for entry_name, source in sources:
+            entry = _write_entry(out, entry_name, source)
             entries.append(entry)
             if entry.end > ARCHIVE_BYTES_MAX:
                 raise BuildError(f"more than {ARCHIVE_BYTES_MAX} bytes do not fit", where=str(path))
@@ -137,15 +145,17 @@ def _chunks(path: Path) -> Iterable[bytes]:
             yield chunk
 
 
-class ManifestZip:
-    """A `manifest.zip` that was read and found to be in order; its blobs are checked as they are read.
+class Archive:
+    """An archive of this form that was read and found to be in order; its blobs are checked as they are read.
 
     Attributes:
-        manifest: what it says.
-        manifest_bytes: as stored, which is what signatures are over.
+        document: its first entry, as stored, which is what signatures are over.
         signatures: name → document, not judged.
         blobs: SHA-256 → size in bytes.
     """
+
+    NAME = _MANIFEST  # of the first entry
+    DOCUMENT_MAX = limits.MANIFEST_BYTES_MAX
 
     def __init__(self, path: Path) -> None:
         """
@@ -166,7 +176,7 @@ class ManifestZip:
             self._file.close()
             raise
 
-    def __enter__(self) -> ManifestZip:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -184,7 +194,7 @@ class ManifestZip:
         blobs = [m[1] for name in names if (m := _BLOB.fullmatch(name))]
         signatures = {m[1]: name for name in names if (m := _SIGNATURE.fullmatch(name))}
         expected = [
-            _MANIFEST,
+            self.NAME,
             *(signatures[s] for s in sorted(signatures)),
             *(f"blobs/sha256/{b}" for b in sorted(blobs)),
         ]
@@ -193,16 +203,17 @@ class ManifestZip:
             raise self._fail(f"{strange!r} does not belong in a manifest.zip, or not there")
         if len(signatures) > SIGNATURES_MAX:
             raise self._fail(f"{len(signatures)} signatures are too many, at most {SIGNATURES_MAX}")
-        self.manifest_bytes = self._small(_MANIFEST, limits.MANIFEST_BYTES_MAX)
+        self.document = self._small(self.NAME, self.DOCUMENT_MAX)
         self.signatures = {key: self._small(name, SIGNATURE_BYTES_MAX) for key, name in signatures.items()}
-        self.manifest = codec.load(self.manifest_bytes, where=f"{self.path}:{_MANIFEST}")
-        if codec.dump(self.manifest) != self.manifest_bytes:
-            raise self._fail("the manifest is not in canonical form")
-        self.blobs = blobs_of(self.manifest)
+        self.blobs = self._named()
         found = {sha256: self._entries[f"blobs/sha256/{sha256}"].size for sha256 in blobs}
         if found != self.blobs:
             wrong = sorted(set(found.items()) ^ set(self.blobs.items()))[0][0]
             raise self._fail(f"blob {wrong} is missing, of another size, or not named by the manifest")
+
+    def _named(self) -> Mapping[str, int]:
+        """The blobs that the document names, once it was found to be in order."""
+        raise NotImplementedError
 
     def _scan(self, length: int) -> dict[str, _Entry]:
         """Walk the entries from the start; the directory at the end must then be what they say."""
@@ -254,3 +265,23 @@ class ManifestZip:
             left -= len(chunk)
         if digest.hexdigest() != sha256:
             raise self._fail(f"blob {sha256} is damaged: its bytes are {digest.hexdigest()}")
+
+
+class ManifestZip(Archive):
+    """A `manifest.zip`.
+
+    Attributes:
+        manifest: what it says.
+    """
+
+    manifest: Manifest
+
+    @property
+    def manifest_bytes(self) -> bytes:
+        return self.document
+
+    def _named(self) -> Mapping[str, int]:
+        self.manifest = codec.load(self.document, where=f"{self.path}:{_MANIFEST}")
+        if codec.dump(self.manifest) != self.document:
+            raise self._fail("the manifest is not in canonical form")
+        return blobs_of(self.manifest)

@@ -40,14 +40,18 @@ from kos.device.runtime import host_runtime
 from kos.device.sandbox import running_as_root
 from kos.device.tracing import Tracing
 from kos.device.units import FAILED, PAUSED, RUNNING, STOPPED, WAITING, AppUnit, ServerUnit, Unit
+from kos.device.upgrade import channel
 from kos.manifest import codec
 from kos.manifest.limits import MANIFEST_BYTES_MAX
 from kos.manifest.model import Manifest
+from kos.manifest.resources import Supervisor as Supervision
 
 # Operations that an app with the `supervisor` resource may ask for: to see and to restart, not to end it all.
 APP_OPERATIONS = frozenset({"status", "graph", "console", "events", "restart"})
 # And one whose resource says `streams`: to pass on what the manifest opens to people.
 STREAM_OPERATIONS = APP_OPERATIONS | set(streams.OPERATIONS)
+# And one whose resource says `upgrade`: to speak with the upgrade engine.
+UPGRADE_OPERATIONS = frozenset({"upgrade"})
 
 
 class Supervisor:
@@ -127,6 +131,8 @@ class Supervisor:
     def supervisor_connection(self, app: str, streams: bool) -> socket.socket:
         """A control connection for an app that holds the `supervisor` resource."""
         allowed = STREAM_OPERATIONS if streams else APP_OPERATIONS
+        if any(one.upgrade for one in self.manifest.apps[app].resources_of(Supervision)):
+            allowed |= UPGRADE_OPERATIONS
         return self._control.connection_for(app, allowed | self._tracing.operations_of(app))
 
     def _server_event(self, server: ServerUnit, event: dict[str, Any]) -> None:
@@ -227,6 +233,7 @@ class Supervisor:
             "events": self._op_events,
             **self.streams.operations(),
             **self._tracing.operations(),
+            "upgrade": self._op_upgrade,
         }
 
     def _op_stop(self, _request: dict[str, Any], stream: Stream) -> None:
@@ -282,6 +289,14 @@ class Supervisor:
 
         self._replacement = Replacement(units, swap)
         self._replacement.check()
+
+    def _op_upgrade(self, _request: dict[str, Any], stream: Stream) -> None:
+        """Hand over a connection to the upgrade engine, which trusts signatures and not who offers them."""
+        try:
+            with channel.open_engine(self.place.directory, owns_machine=self.place.owns_machine) as ours:
+                stream.hand_over(ours.fileno())
+        except OSError as error:
+            stream.fail(f"the upgrade engine does not answer: {error.strerror}", None)
 
     def _op_console(self, request: dict[str, Any], stream: Stream) -> None:
         if stream in self._readers:

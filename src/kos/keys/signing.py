@@ -62,24 +62,25 @@ def load_trust(data: bytes, where: str) -> Trust:
     return Trust(frozenset(keys), threshold)
 
 
-def sign(manifest: bytes, private_key: bytes) -> bytes:
+def sign(manifest: bytes, private_key: bytes, context: bytes = CONTEXT) -> bytes:
     """The signature's document.
 
     Args:
         manifest: the bytes of `manifest.json`.
         private_key: 32 raw bytes.
+        context: what kind of thing is signed.
     """
     key = Ed25519PrivateKey.from_private_bytes(private_key)
     document = {
         "format": FORMAT,
         "version": VERSION,
         "key": key.public_key().public_bytes_raw().hex(),
-        "signature": key.sign(CONTEXT + manifest).hex(),
+        "signature": key.sign(context + manifest).hex(),
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
-def verify(document: bytes, manifest: bytes, where: str = "signature") -> str:
+def verify(document: bytes, manifest: bytes, where: str = "signature", context: bytes = CONTEXT) -> str:
     """The public key (hexadecimal) that signed these bytes.
 
     Raises:
@@ -93,7 +94,7 @@ def verify(document: bytes, manifest: bytes, where: str = "signature") -> str:
         raise KosError("the signature is not one", where=where)
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(
-            bytes.fromhex(signature), CONTEXT + manifest
+            bytes.fromhex(signature), context + manifest
         )
     except (InvalidSignature, ValueError):
         raise KosError(
@@ -104,14 +105,17 @@ def verify(document: bytes, manifest: bytes, where: str = "signature") -> str:
     return key
 
 
-def require(manifest: bytes, signatures: Mapping[str, bytes], trust: Trust) -> frozenset[str]:
+def require(
+    manifest: bytes, signatures: Mapping[str, bytes], trust: Trust, context: bytes = CONTEXT
+) -> frozenset[str]:
     """The trusted keys that signed the manifest.
 
     Raises:
         KosError: a signature is wrong, or fewer than the threshold are by different trusted keys.
     """
     signers = {
-        verify(document, manifest, f"signature {name}") for name, document in sorted(signatures.items())
+        verify(document, manifest, f"signature {name}", context)
+        for name, document in sorted(signatures.items())
     }
     trusted = frozenset(signers & trust.keys)
     if len(trusted) < trust.threshold:

@@ -80,9 +80,11 @@ class Supervisor(_Resource):
 
     Attributes:
         streams: it may pass on shells, debuggers and guests' consoles of the apps that are open to them.
+        upgrade: it may speak with the upgrade engine.
     """
 
     streams: bool = False
+    upgrade: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,11 @@ RESOURCE = OneOf(
         Record(Keys, {}, ("type", "keys")),
         Record(Kvm, {}, ("type", "kvm")),
         Record(Network, {}, ("type", "network")),
-        Record(Supervisor, {"streams": Member(Flag(), False, omit=True)}, ("type", "supervisor")),
+        Record(
+            Supervisor,
+            {"streams": Member(Flag(), False, omit=True), "upgrade": Member(Flag(), False, omit=True)},
+            ("type", "supervisor"),
+        ),
         Record(Dma, {}, ("type", "dma")),
     ],
 )

@@ -217,7 +217,13 @@ class Poukai(System):
 
     def _put_admin(self, ctx: Context) -> Context:
         ctx = ctx.put_app(
-            _core(self.admin, "admin", 100, resources=[Supervisor(streams=True)], config=self._admin_config)
+            _core(
+                self.admin,
+                "admin",
+                100,
+                resources=[Supervisor(streams=True, upgrade=True)],
+                config=self._admin_config,
+            )
         )
         for port in (self.log, self.rng, self.keys, self.internet):
             ctx = ctx.connect_protocol(self.admin, port)

@@ -80,11 +80,11 @@ class ServerClient:
             raw = answer.read(ANSWER_MAX)
         return json.loads(raw) if raw else None
 
-    def upload(self, path: str, file: Path) -> Any:
+    def upload(self, path: str, file: Path, **query: Any) -> Any:
         """Send a file as it is."""
         with file.open("rb") as source:
             headers = {"Content-Length": str(file.stat().st_size)}
-            with self.open("POST", path, source, "application/zip", headers=headers) as answer:
+            with self.open("POST", path, source, "application/zip", query, headers) as answer:
                 return json.loads(answer.read(ANSWER_MAX))
 
     def lines(self, path: str, **query: Any) -> Iterator[str]:

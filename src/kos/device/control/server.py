@@ -52,6 +52,19 @@ class Stream:
     def answer(self, members: dict[str, Any]) -> None:
         self.send({"ok": True, **members})
 
+    def hand_over(self, descriptor: int) -> None:
+        """Answer with an open descriptor. Not while something waits to be read: they come together."""
+        line = json.dumps({"ok": True}).encode() + b"\n"
+        try:
+            if (
+                not self._open
+                or self._out
+                or socket.send_fds(self._connection, [line], [descriptor]) != len(line)
+            ):
+                self.fail("the connection is busy", "ask again")
+        except OSError as error:
+            self.fail(f"the connection cannot take it: {error.strerror}", None)
+
     def fail(self, message: str, hint: str | None) -> None:
         self.send({"ok": False, "error": {"message": message, "hint": hint}})
 

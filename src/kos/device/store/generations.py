@@ -42,6 +42,9 @@ class Generation:
         state: on trial, good or failed.
         attempts: starts while it was on trial.
         reason: why it failed.
+        base: SHA-256 of the release's manifest, where an overlay lies on it; empty without one.
+        overlay: SHA-256 of the overlay; empty without one.
+        ticket: what whoever asked for it called it, so that it can ask again what became of it.
     """
 
     number: int
@@ -52,6 +55,9 @@ class Generation:
     state: str = TRIAL
     attempts: int = 0
     reason: str = ""
+    base: str = ""
+    overlay: str = ""
+    ticket: str = ""
 
     def failed(self, reason: str) -> Generation:
         return replace(self, state=FAILED, reason=reason[:REASON_MAX])
@@ -71,7 +77,10 @@ def load(data: bytes, where: str) -> Generation:
             raise ValueError(f"{len(data)} bytes, at most {RECORD_MAX}")
         fields: dict[str, Any] = json.loads(data)
         fields["parts"] = {name: Part(**part) for name, part in fields["parts"].items()}
-        generation = Generation(**fields)
+        # A newer system may have written more than we know; its record stays readable after a fall-back.
+        generation = Generation(
+            **{name: fields[name] for name in Generation.__dataclass_fields__ if name in fields}
+        )
         if generation.state not in STATES:
             raise ValueError(f"state {generation.state!r}")
         return generation

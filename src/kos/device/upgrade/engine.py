@@ -19,7 +19,7 @@ from kos.device.store.generations import GOOD, Generation
 from kos.device.store.store import Store
 from kos.device.upgrade.check import Facts
 from kos.device.upgrade.health import Judge
-from kos.device.upgrade.installer import Installed, Installer, app_images
+from kos.device.upgrade.installer import Installed, Installer, Overlay, app_images
 from kos.device.upgrade.slots import Slots
 from kos.keys import signing
 from kos.manifest import codec
@@ -71,20 +71,44 @@ class Engine:
             "system": self._manifest(running).name,
             "release": running.release,
             "manifest": running.manifest,
+            "base": running.base,
+            "overlay": running.overlay,
             "generation": running.number,
             "state": running.state,
             "slot": running.slot,
             "parts": {name: part.sha256 for name, part in running.parts.items()},
             "generations": [
-                {"number": one.number, "release": one.release, "state": one.state, "reason": one.reason}
+                {
+                    "number": one.number,
+                    "release": one.release,
+                    "state": one.state,
+                    "reason": one.reason,
+                    "manifest": one.base or one.manifest,
+                    "overlay": one.overlay,
+                    "ticket": one.ticket,
+                }
                 for _, one in sorted(known.items())
             ],
         }
 
-    def offer(self, document: bytes, signatures: Mapping[str, bytes]) -> dict[str, int]:
+    def offer(
+        self, document: bytes, signatures: Mapping[str, bytes], over: Overlay | None = None, ticket: str = ""
+    ) -> dict[str, int]:
         """See `Installer.offer`."""
         self._installer = Installer(self._device.store, self._device.slots, self._check_facts)
-        return self._installer.offer(document, signatures)
+        return self._installer.offer(document, signatures, over, ticket)
+
+    def images(self) -> dict[str, int]:
+        """Blobs of app images that are here, with their sizes: what a delta may begin from."""
+        known = self._device.store.generations().values()
+        named = {name: size for one in known for name, size in app_images(self._manifest(one)).items()}
+        return {name: size for name, size in named.items() if name not in self._device.store.missing(named)}
+
+    def read(self, sha256: str) -> Path:
+        """The file of one of `images`."""
+        if sha256 not in self.images():
+            raise KosError(f"blob {sha256[:12]} is not here")
+        return self._device.store.blob(sha256)
 
     def take(self, sha256: str, chunks: Iterable[bytes]) -> None:
         """See `Installer.take`."""

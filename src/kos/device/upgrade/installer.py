@@ -15,11 +15,23 @@ from kos.device.store.generations import Generation, Part
 from kos.device.store.store import Store
 from kos.device.upgrade.check import Facts, check
 from kos.device.upgrade.slots import Slots
-from kos.manifest import codec
+from kos.keys import signing
+from kos.manifest import codec, overlay
 from kos.manifest.images import BuiltImage
 from kos.manifest.model import Manifest
 
 SIGNATURES_MAX = 64
+
+
+TICKET_MAX = 64  # characters
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """An overlay as it was offered: its bytes, and signature name → document."""
+
+    document: bytes
+    signatures: Mapping[str, bytes]
 
 
 def app_images(manifest: Manifest) -> dict[str, int]:
@@ -47,21 +59,38 @@ class Installer:
         self._document = b""
         self._signatures: Mapping[str, bytes] = {}
         self._parts: dict[str, Part] = {}
+        self._base = self._overlay = self._ticket = ""
 
-    def offer(self, document: bytes, signatures: Mapping[str, bytes]) -> dict[str, int]:
+    def offer(
+        self, document: bytes, signatures: Mapping[str, bytes], over: Overlay | None = None, ticket: str = ""
+    ) -> dict[str, int]:
         """Look at a manifest; the blobs that must come, with their sizes. Nothing is written.
+
+        Args:
+            document: a release's manifest.
+            signatures: of it.
+            over: what is laid over it.
+            ticket: kept with the generation.
 
         Raises:
             KosError: the device refuses it.
         """
         self._manifest = None
-        if len(signatures) > SIGNATURES_MAX:
+        if max(len(signatures), len(over.signatures) if over else 0) > SIGNATURES_MAX:
             raise KosError(f"expected at most {SIGNATURES_MAX} signatures, found {len(signatures)}")
+        if len(ticket) > TICKET_MAX:
+            raise KosError(f"a ticket has at most {TICKET_MAX} characters")
         manifest = codec.load(document, where="manifest.json")
         facts = self._facts()
+        self._base = self._overlay = ""
+        signed = document
+        if over is not None:
+            document = self._lay_over(document, over, facts)
+            manifest = codec.load(document, where="manifest.json with its overlay")
         missing = self._store.missing(app_images(manifest))
-        check(manifest, document, signatures, sum(missing.values()), facts)
+        check(manifest, signed, signatures, sum(missing.values()), facts)
         self._manifest, self._document, self._signatures = manifest, document, signatures
+        self._ticket = ticket
         self._parts = {name: Part(part.sha256, part.size) for name, part in manifest.parts.items()}
         new = self._new_parts()
         if new and self._slots is not None and self._slots.record().good != self._slots.running:
@@ -70,6 +99,14 @@ class Installer:
                 hint="try again when it is healthy",
             )
         return missing | {part.sha256: part.size for part in new.values()}
+
+    def _lay_over(self, document: bytes, over: Overlay, facts: Facts) -> bytes:
+        """The release with the overlay on it, which is signed as a release is."""
+        if not facts.running.options.disable_signing and facts.trust is not None:
+            signing.require(over.document, over.signatures, facts.trust, overlay.CONTEXT)
+        merged = overlay.lay_over(document, over.document)
+        self._base, self._overlay = overlay.digest(document), overlay.digest(over.document)
+        return merged
 
     def take(self, sha256: str, chunks: Iterable[bytes]) -> None:
         """Take in one of the blobs that `offer` asked for.
@@ -112,6 +149,9 @@ class Installer:
             release=manifest.release,
             slot=self._slot(bool(changed)),
             parts=self._parts or self._running_parts(known),
+            base=self._base,
+            overlay=self._overlay,
+            ticket=self._ticket,
         )
         self._store.put_generation(generation)
         self._manifest = None

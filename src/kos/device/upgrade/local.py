@@ -1,16 +1,18 @@
 """Upgrades of a system that runs on this machine: the device's own engine on its run directory.
 
-A run on the host platform has no generations of its own; the first upgrade makes what runs its generation 1.
+A run on the host platform has no generations of its own; what runs becomes one when it is first looked at.
 """
 
 from __future__ import annotations
 
+import hashlib
 import socket
+import sys
 import threading
 from pathlib import Path
 
 from kos.abi.errors import KosError
-from kos.device.store.generations import GOOD, Generation
+from kos.device.store.generations import FAILED, GOOD, Generation
 from kos.device.store.store import Store
 from kos.device.upgrade.client import SOCKET_NAME, UpgradeClient
 from kos.device.upgrade.engine import Device, Engine
@@ -34,11 +36,22 @@ def adopt(directory: Path) -> Engine:
         ) from error
     store = Store(directory / "store")
     store.recover()
-    if not store.generations():
-        release = codec.load(document, where=_MANIFEST).release
-        store.put_generation(Generation(1, store.add_manifest(document, {}), release, state=GOOD))
-        store.move_current(1)
-    return Engine(Device(directory, store, None, directory / "keys", None), store.current())
+    return Engine(Device(directory, store, None, directory / "keys", None), _running(store, document))
+
+
+def _running(store: Store, document: bytes) -> int:
+    """The generation that the supervisor runs, which without persistent boot is not the current one."""
+    known = store.generations()
+    sha256 = hashlib.sha256(document).hexdigest()
+    same = [number for number, one in known.items() if one.manifest == sha256 and one.state != FAILED]
+    if same:
+        return max(same)
+    number = max(known, default=0) + 1
+    release = codec.load(document, where=_MANIFEST).release
+    store.put_generation(Generation(number, store.add_manifest(document, {}), release, state=GOOD))
+    if not known:
+        store.move_current(number)
+    return number
 
 
 def connect(directory: Path) -> UpgradeClient:
@@ -48,12 +61,22 @@ def connect(directory: Path) -> UpgradeClient:
     path = directory / SOCKET_NAME
     if path.exists():
         return UpgradeClient(path)
+    return UpgradeClient(served(directory))
+
+
+def served(directory: Path) -> socket.socket:
+    """A connection to an engine in a thread of this process."""
     engine = adopt(directory)
     ours, theirs = socket.socketpair()
+    threading.Thread(target=serve, args=(engine, theirs), name="upgrade", daemon=True).start()
+    return ours
 
-    def serve() -> None:
-        with theirs, theirs.makefile("rb") as reader, theirs.makefile("wb") as writer:
-            Session(engine, reader, writer).run()
 
-    threading.Thread(target=serve, name="upgrade", daemon=True).start()
-    return UpgradeClient(ours)
+def serve(engine: Engine, connection: socket.socket) -> None:
+    """Serve one client until it is gone."""
+    with connection, connection.makefile("rb") as reader, connection.makefile("wb") as writer:
+        Session(engine, reader, writer).run()
+
+
+if __name__ == "__main__":  # for the supervisor of a run on this machine: directory, descriptor
+    serve(adopt(Path(sys.argv[1])), socket.socket(fileno=int(sys.argv[2])))

@@ -1,6 +1,7 @@
-"""The process that serves upgrades of a running system: one engine, one channel at a time.
+"""The process that serves upgrades of a running system: one engine, one client at a time.
 
-On a device its channel is a virtio-serial port, on the host platform a Unix socket in the run directory.
+Its channels are a Unix socket in the supervisor's directory, which the supervisor hands to the admin app, and
+on a simulated device a virtio-serial port too.
 """
 
 from __future__ import annotations
@@ -105,15 +106,15 @@ def serve_socket(engine: Engine, directory: Path, lock: threading.Lock) -> None:
 
 
 def run(engine: Engine, say: Callable[[dict[str, Any]], None], directory: Path) -> None:
-    """Watch the start, then serve whatever channel there is."""
+    """Watch the start, then serve whatever channels there are."""
     lock = threading.Lock()
-    port = find_port()
-    serve = (
-        (lambda: serve_port(engine, port, lock)) if port else (lambda: serve_socket(engine, directory, lock))
-    )
+    threads = [threading.Thread(target=serve_socket, args=(engine, directory, lock), daemon=True)]
+    if port := find_port():
+        threads.append(threading.Thread(target=serve_port, args=(engine, port, lock), daemon=True))
     with lock:
         # Clients may connect while the start is judged, and are answered after it.
-        thread = threading.Thread(target=serve, name="upgrade", daemon=True)
-        thread.start()
+        for thread in threads:
+            thread.start()
         engine.watch_start(say)
-    thread.join()
+    for thread in threads:
+        thread.join()

@@ -1,9 +1,10 @@
 """The upgrade protocol over a byte stream: a line of JSON, and after `blob` that blob's bytes.
 
-Requests: `hello {id}`, `offer {manifest, signatures}`, `blob {sha256, size}` + bytes, `commit`, `collect`.
-Each is answered by a line `{"ok": true, …}` or `{"ok": false, "error": {"message", "hint"}}`; `commit` is
-followed by lines `{"event": …}` up to the one that has `"last": true`. The same code serves every channel; it
-must not know which one it is.
+Requests: `hello {id}`, `offer {manifest, signatures}` (also `overlay`, `overlay_signatures`, `ticket`), `blob
+{sha256, size}` + bytes, `commit`, `collect`, `images`, `read {sha256}`. Each is answered by a line
+`{"ok": true, …}` or `{"ok": false, "error": {"message", "hint"}}`; `commit` is followed by lines
+`{"event": …}` up to the one that has `"last": true`, `read`'s answer by as many bytes as its `size` says. The
+same code serves every channel; it must not know which one it is.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from kos.abi.errors import KosError
 from kos.device.upgrade.engine import Tell
+from kos.device.upgrade.installer import Overlay
 from kos.manifest.limits import IMAGE_BYTES_MAX, MANIFEST_BYTES_MAX
 
 LINE_MAX = 2 * MANIFEST_BYTES_MAX + (1 << 20)  # bytes: a manifest as a JSON string, and its signatures
@@ -27,13 +30,19 @@ class Serves(Protocol):
 
     def facts(self) -> dict[str, Any]: ...
 
-    def offer(self, document: bytes, signatures: dict[str, bytes]) -> dict[str, int]: ...
+    def offer(
+        self, document: bytes, signatures: dict[str, bytes], over: Overlay | None = None, ticket: str = ""
+    ) -> dict[str, int]: ...
 
     def take(self, sha256: str, chunks: Iterator[bytes]) -> None: ...
 
     def commit(self, tell: Tell) -> None: ...
 
     def collect(self) -> list[str]: ...
+
+    def images(self) -> dict[str, int]: ...
+
+    def read(self, sha256: str) -> Path: ...
 
 
 class Session:
@@ -66,8 +75,7 @@ class Session:
                 # A client that comes right after another one tells its own answer by what it gave.
                 self._answer(**self._engine.facts(), id=str(request.get("id", ""))[:ID_MAX])
             case "offer":
-                document, signatures = _offer(request)
-                self._answer(missing=self._engine.offer(document, signatures))
+                self._answer(missing=self._engine.offer(*_offer(request)))
             case "blob":
                 self._blob(request)
             case "commit":
@@ -79,10 +87,23 @@ class Session:
                 self._send({"event": "end", "last": True})
             case "collect":
                 self._answer(removed=self._engine.collect())
+            case "images":
+                self._answer(images=self._engine.images())
+            case "read":
+                self._read(str(request.get("sha256")))
             case _:
                 raise KosError(
-                    f"there is no operation {operation!r}", hint="hello, offer, blob, commit, collect"
+                    f"there is no operation {operation!r}",
+                    hint="hello, offer, blob, commit, collect, images, read",
                 )
+
+    def _read(self, sha256: str) -> None:
+        with self._engine.read(sha256).open("rb") as file:
+            self._answer(size=file.seek(0, 2))
+            file.seek(0)
+            while chunk := file.read(CHUNK):
+                self._writer.write(chunk)
+        self._writer.flush()
 
     def _blob(self, request: dict[str, Any]) -> None:
         sha256, size = request.get("sha256"), request.get("size")
@@ -127,10 +148,20 @@ def _said(error: KosError | OSError) -> KosError:
     return KosError(f"the device's storage failed: {error.strerror or error}", hint=hint)
 
 
-def _offer(request: dict[str, Any]) -> tuple[bytes, dict[str, bytes]]:
-    manifest, signatures = request.get("manifest"), request.get("signatures", {})
-    if not isinstance(manifest, str) or not isinstance(signatures, dict):
+def _offer(request: dict[str, Any]) -> tuple[bytes, dict[str, bytes], Overlay | None, str]:
+    manifest, over, ticket = request.get("manifest"), request.get("overlay"), request.get("ticket", "")
+    if not isinstance(manifest, str) or not isinstance(ticket, str):
         raise KosError("an offer has a manifest and signatures")
-    if not all(isinstance(text, str) for text in signatures.values()):
+    if over is not None:
+        if not isinstance(over, str):
+            raise KosError("an overlay is text")
+        over = Overlay(over.encode(), _signatures(request.get("overlay_signatures", {})))
+    return manifest.encode(), _signatures(request.get("signatures", {})), over, ticket
+
+
+def _signatures(given: object) -> dict[str, bytes]:
+    if not isinstance(given, dict):
+        raise KosError("an offer has a manifest and signatures")
+    if not all(isinstance(text, str) for text in given.values()):
         raise KosError("a signature is text")
-    return manifest.encode(), {str(name): text.encode() for name, text in signatures.items()}
+    return {str(name): text.encode() for name, text in given.items()}

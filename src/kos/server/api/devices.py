@@ -62,6 +62,7 @@ class DeviceView(View):
     healthy: bool
     release_id: int | None
     overlay_id: int | None
+    overlay_group_id: int | None
     desired_version: int
     update_version: int
     update_state: str
@@ -337,7 +338,7 @@ async def activate_overlay(
                 if body.overlay_id is None
                 else own_row(session, principal, Overlay, body.overlay_id, "overlay")
             )
-            set_overlay(session, device, overlay)
+            set_overlay(session, device, overlay, own.blobs)
             audit.record(session, principal, "device.overlay", device.id, overlay=body.overlay_id)
             return detail(device)
 

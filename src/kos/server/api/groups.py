@@ -10,9 +10,11 @@ from sqlalchemy import select
 
 from kos.server.api.common import ERRORS, Body, CanManageDevices, CanReadDevices, Own, RowId, View, own_row
 from kos.server.core.auth import audit
-from kos.server.core.db.models import DeviceGroup
+from kos.server.core.auth.permissions import Principal
+from kos.server.core.db.models import Device, DeviceGroup, Overlay
+from kos.server.core.devices.desired import set_overlay
 from kos.server.core.devices.query import parse
-from kos.server.core.problems import Conflict
+from kos.server.core.problems import Conflict, Forbidden
 
 router = APIRouter(prefix="/api/v1", tags=["devices"], responses=ERRORS)
 
@@ -26,6 +28,17 @@ class GroupView(View):
     id: int
     name: str
     query: str
+    overlay_id: int | None
+
+
+class GroupOverlay(Body):
+    overlay_id: Annotated[int, Field(ge=1, le=1 << 53)] | None
+
+
+def _for_all(principal: Principal) -> None:
+    """Groups decide about more devices than a person sees whose role is limited to one."""
+    if principal.device_query:
+        raise Forbidden("your role is limited to a group", hint="ask somebody whose role is not")
 
 
 @router.get("/groups")
@@ -39,6 +52,7 @@ def list_groups(own: Own, principal: CanReadDevices) -> list[GroupView]:
 @router.post("/groups", status_code=201)
 def create_group(own: Own, principal: CanManageDevices, body: GroupBody) -> GroupView:
     """Name a query."""
+    _for_all(principal)
     parse(body.query)
     with own.database.write() as session:
         taken = select(DeviceGroup).where(
@@ -53,10 +67,31 @@ def create_group(own: Own, principal: CanManageDevices, body: GroupBody) -> Grou
         return GroupView.model_validate(row)
 
 
+@router.put("/groups/{group_id}/overlay")
+def set_group_overlay(
+    own: Own, principal: CanManageDevices, group_id: RowId, body: GroupOverlay
+) -> GroupView:
+    """Lay an overlay over the release of each device that matches, now and later; null takes it away.
+
+    A device that was given an overlay of its own keeps it.
+    """
+    _for_all(principal)
+    with own.database.write() as session:
+        row = own_row(session, principal, DeviceGroup, group_id, "group")
+        if body.overlay_id is not None:
+            own_row(session, principal, Overlay, body.overlay_id, "overlay")
+        row.overlay_id = body.overlay_id
+        audit.record(session, principal, "group.overlay", row.name, overlay=body.overlay_id)
+        return GroupView.model_validate(row)
+
+
 @router.delete("/groups/{group_id}", status_code=204)
 def delete_group(own: Own, principal: CanManageDevices, group_id: RowId) -> None:
     """Forget a named query. Roles that were limited to it end with it."""
+    _for_all(principal)
     with own.database.write() as session:
         row = own_row(session, principal, DeviceGroup, group_id, "group")
+        for device in session.scalars(select(Device).where(Device.overlay_group_id == row.id)):
+            set_overlay(session, device, None, own.blobs)
         audit.record(session, principal, "group.delete", row.name)
         session.delete(row)

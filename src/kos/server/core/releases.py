@@ -13,21 +13,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from kos.abi.errors import KosError
 from kos.assurance import Profile, check
-from kos.build.manifest_zip import ManifestZip
+from kos.build.manifest_zip import Archive, ManifestZip
 from kos.server.core.artifacts.store import BlobStore
 from kos.server.core.auth import audit
 from kos.server.core.auth.permissions import Principal
-from kos.server.core.db.models import Artifact, Device, Release, ReleaseArtifact, Rollout, now
+from kos.server.core.db.models import (
+    Artifact,
+    Device,
+    OverlayArtifact,
+    Release,
+    ReleaseArtifact,
+    Rollout,
+    RolloutDevice,
+    now,
+)
 from kos.server.core.problems import Conflict
 from kos.server.core.signatures import judge
 from kos.server.settings import Settings
 
 log = logging.getLogger(__name__)
+
+NOT_ENDED = ("waiting", "running", "paused", "stopped")  # rollouts that can still bring a device back
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ class Checked:
 
 
 def take_in(path: Path, store: BlobStore, settings: Settings) -> Checked:
-    """Check an archive and store its blobs. Raises KosError; blobs that were stored by then are garbage.
+    """Check an archive and store its blobs. Raises KosError, and has stored nothing then.
 
     The manifest itself is stored as a blob too: devices fetch it like any other.
     """
@@ -55,16 +66,7 @@ def take_in(path: Path, store: BlobStore, settings: Settings) -> Checked:
         signers = judge(archive.manifest_bytes, archive.signatures, settings)
         profile = Profile.DEVELOPMENT if settings.studio else Profile.RELEASE
         assurance = json.loads(check(archive.manifest, profile=profile).render("json"))
-        for digest in archive.blobs:
-            if store.has(digest):
-                continue
-            draft = store.draft()
-            try:
-                with draft.open("wb") as file:
-                    archive.copy_blob(digest, file)
-                store.adopt(draft, digest)
-            finally:
-                draft.unlink(missing_ok=True)
+        keep_blobs(archive, store)
         store.put([archive.manifest_bytes])
         manifest = archive.manifest
         return Checked(
@@ -78,6 +80,22 @@ def take_in(path: Path, store: BlobStore, settings: Settings) -> Checked:
             signers,
             assurance,
         )
+
+
+def keep_blobs(archive: Archive, store: BlobStore) -> None:
+    """Store an archive's blobs once every one of them was found to be what its name says: all or none."""
+    drafts: dict[str, Path] = {}
+    try:
+        for digest in archive.blobs:
+            if not store.has(digest):
+                drafts[digest] = store.draft()
+                with drafts[digest].open("wb") as file:
+                    archive.copy_blob(digest, file)
+        for digest, draft in drafts.items():
+            store.adopt(draft, digest)
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
 
 
 def _document(name: str, data: bytes) -> Any:
@@ -131,6 +149,15 @@ def remove(session: Session, principal: Principal, release: Release) -> list[str
         raise Conflict("a device still wants this release")
     if session.scalar(select(Rollout.id).where(Rollout.release_id == release.id).limit(1)):
         raise Conflict("a rollout refers to this release")
+    before = (
+        select(RolloutDevice.device_id)
+        .join(Rollout)
+        .where(RolloutDevice.previous_release_id == release.id, Rollout.state.in_(NOT_ENDED))
+    )
+    if session.scalar(before.limit(1)):
+        raise Conflict("a rollout may have to go back to this release")
+    gone = update(RolloutDevice).where(RolloutDevice.previous_release_id == release.id)
+    session.execute(gone.values(previous_release_id=None))
     mine = set(
         session.scalars(select(ReleaseArtifact.sha256).where(ReleaseArtifact.release_id == release.id))
     )
@@ -138,6 +165,7 @@ def remove(session: Session, principal: Principal, release: Release) -> list[str
     session.delete(release)
     session.flush()
     used = set(session.scalars(select(ReleaseArtifact.sha256).where(ReleaseArtifact.sha256.in_(mine))))
+    used |= set(session.scalars(select(OverlayArtifact.sha256).where(OverlayArtifact.sha256.in_(mine))))
     unused = sorted(mine - used)
     for digest in unused:
         session.delete(session.get_one(Artifact, digest))

@@ -31,7 +31,9 @@ from kos.server.core.devices.login import DEFAULT_ORGANISATION, LoginDesk
 from kos.server.core.devices.sessions import Sessions
 from kos.server.core.gateway_process import GatewayProcess, services_of
 from kos.server.core.live import Live
+from kos.server.core.overlays import keep_documents
 from kos.server.core.shared_secret import read_or_create
+from kos.server.core.upkeep import clean, settle
 from kos.server.core.worker import Worker
 from kos.server.fleet.engine import RolloutEngine
 from kos.server.settings import Settings
@@ -74,6 +76,8 @@ class Services:
                 self.presence.run,
                 self.rollouts.run,
                 lambda: retain(settings, self.database),
+                lambda: settle(self.database, self.blobs, self.sessions, self.live),
+                lambda: clean(self.database, self.blobs),
             ),
         )
 
@@ -85,6 +89,7 @@ class Services:
             if session.scalar(select(Organisation).limit(1)) is None:
                 session.add(Organisation(slug=DEFAULT_ORGANISATION, name="Default", created_at=now()))
                 session.flush()
+            keep_documents(session, self.blobs)
             if not self.settings.studio:
                 self.first_password = make_first_admin(session, os.environ.get(FIRST_PASSWORD))
 

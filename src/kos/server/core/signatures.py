@@ -9,14 +9,16 @@ from kos.keys import signing
 from kos.server.settings import Settings
 
 
-def judge(manifest: bytes, signatures: Mapping[str, bytes], settings: Settings) -> tuple[str, ...]:
+def judge(
+    manifest: bytes, signatures: Mapping[str, bytes], settings: Settings, context: bytes = signing.CONTEXT
+) -> tuple[str, ...]:
     """The public keys (hex) that have signed these bytes.
 
     Raises:
         KosError: a signature is wrong, or none is by a trusted key where the server asks for one.
     """
     signers = {
-        signing.verify(document, manifest, f"signature {name}")
+        signing.verify(document, manifest, f"signature {name}", context)
         for name, document in sorted(signatures.items())
     }
     trusted = {key.strip().lower() for key in settings.trusted_keys.split(",") if key.strip()}

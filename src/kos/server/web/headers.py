@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kos.server.core.problems import problem
 
 BODY_MAX = 1 << 20  # bytes of a request, except uploads, which count for themselves
-UPLOADS = ("/api/v1/releases", "/api/v1/blobs")
+UPLOADS = ("/api/v1/releases", "/api/v1/overlays/archive")
 
 POLICY = "; ".join(
     (

@@ -27,6 +27,7 @@ from kos.abi.session import (
 )
 from kos.services.admin.backoff import Backoff
 from kos.services.admin.console import ConsoleBuffer
+from kos.services.admin.door import Door
 from kos.services.admin.identity import Identity
 from kos.services.admin.session import CLOSED, JOINED, Session, StreamFrame
 from kos.services.admin.state import DeviceState, clock_ms
@@ -35,7 +36,6 @@ from kos.services.admin.supervisor import SupervisorLink
 from kos.services.admin.updates import Updates
 
 READ_SIZE = 64 * 1024
-STATUS_EVERY = 5.0  # seconds between two looks at memory and restarts when no event tells of a change
 STATUS_AFTER = 0.1  # seconds after an event
 UNSENT_MAX = 4 << 20  # bytes that the server may leave unread
 EVENT_KINDS = ("refused", "violation", "degraded", "late", "crashed")
@@ -52,6 +52,7 @@ class Agent:
         supervisor: connected to the supervisor.
         state: what is known before the first status.
         updates: carries out what the server wants.
+        door: where the updates get their way to the upgrade engine.
         say: tells the console.
     """
 
@@ -62,13 +63,14 @@ class Agent:
         supervisor: socket.socket,
         state: DeviceState,
         updates: Updates,
+        door: Door,
         say: Callable[[str], None],
     ) -> None:
         self._connect = connect
         self._say = say
         self.state = state
         self.updates = updates
-        state.release, state.generation = updates.facts
+        self._door = door
         self.session = Session(
             identity.public_key, identity.sign, state.hello, state.report, secrets.token_hex(6)
         )
@@ -87,6 +89,10 @@ class Agent:
         """Until `stop`, or until the supervisor is gone, which raises KosError."""
         self._selector.register(self.supervisor.connection, selectors.EVENT_READ, self._on_supervisor)
         self._selector.register(self.updates.wake, selectors.EVENT_READ, self._on_update)
+        self._selector.register(
+            self._door.wake, selectors.EVENT_READ, lambda _mask: self._door.serve(self.supervisor)
+        )
+        self.updates.start()
         self.supervisor.request("events", _ignore)
         self.supervisor.request("console", _ignore, history=True)
         while not self._stopped:
@@ -111,7 +117,7 @@ class Agent:
 
     def _turn(self, now: float) -> None:
         if now >= self._next_status:
-            self._next_status = now + STATUS_EVERY
+            self._next_status = now + self.state.settings.status_every
             self.supervisor.request("status", self._on_status)
         if self._socket is None:
             if now >= self._next_try:
@@ -124,7 +130,9 @@ class Agent:
             self._close(now, error.message)
             return
         while self.session.state == JOINED and now >= self._console.due():
-            self.session.send(UP_CONSOLE, self._console.take(self.state.boot), now)
+            lines = self._console.take(self.state.boot)
+            if self.state.settings.console:
+                self.session.send(UP_CONSOLE, lines, now)
         self._flush(now)
 
     # --- the server's connection --------------------------------------------------------------------------
@@ -202,6 +210,7 @@ class Agent:
             return
         if before != JOINED:
             self._say("connected to the server")
+        self.state.take_settings(desired.settings)
         self.updates.want(desired)
 
     def _on_request(self, request: Request) -> None:
@@ -270,10 +279,10 @@ class Agent:
         update = self.updates.take()
         if update is not None:
             self.state.update = update
-            self.state.release, self.state.generation = self.updates.facts
-            now = time.monotonic()
-            self._next_status = now
-            self.session.changed(now)
+        self.state.take_facts(self.updates.facts)
+        now = time.monotonic()
+        self._next_status = now
+        self.session.changed(now)
 
 
 def _ignore(_answer: dict[str, Any]) -> None:

@@ -17,9 +17,9 @@ from kos.abi.errors import KosError
 from kos.abi.session import BUS_PORT
 from kos.device.control.address import short_address
 from kos.device.control.client import SOCKET_NAME
-from kos.services.admin.host_engine import HostEngine
+from kos.device.upgrade.local import served
 from kos.services.admin.identity import from_file
-from kos.services.admin.main import manage, parse_address
+from kos.services.admin.main import manage
 from kos.services.admin.state import DeviceState
 
 START_TIMEOUT = 30.0  # seconds until a system that is being started takes orders
@@ -56,8 +56,8 @@ def main() -> None:
         chosen.server,
         supervisor,
         DeviceState(secrets.token_hex(6), "host", chosen.name, "1.0"),
-        HostEngine(chosen.run, parse_address(chosen.server)[0]),
         lambda text: print(f"admin: {text}", file=sys.stderr, flush=True),
+        lambda: served(chosen.run),
     )
 
 

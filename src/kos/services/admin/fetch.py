@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 
 from kos.abi.errors import KosError
+from kos.abi.session import DELTA_BLOB_MAX, DELTA_HEADER
 from kos.services.admin.backoff import Backoff
 
 CHUNK = 64 * 1024
@@ -58,6 +59,20 @@ class Source:
                 tries = self._again(tries, backoff, digest, error)
             except (OSError, http.client.HTTPException) as error:
                 tries = self._again(tries, backoff, digest, error)
+
+    def difference(self, digest: str, size: int) -> tuple[str, bytes] | None:
+        """The older blob and the difference to it, where the server has one that saves; else None."""
+        if size > DELTA_BLOB_MAX:
+            return None
+        request = urllib.request.Request(f"{self._base}sha256/{digest}?delta=1")
+        request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+                old = answer.headers.get(DELTA_HEADER)
+                # Without the header it is the whole blob, which `chunks` fetches with resumption.
+                return (old, answer.read(size)) if old else None
+        except (OSError, http.client.HTTPException):
+            return None
 
     def _again(self, tries: int, backoff: Backoff, digest: str, error: Exception) -> int:
         if tries + 1 >= TRIES:

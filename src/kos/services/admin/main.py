@@ -18,11 +18,13 @@ from collections.abc import Callable
 
 from kos.abi import nkey
 from kos.abi.errors import KosError
-from kos.abi.session import BUS_PORT, Desired, Update
+from kos.abi.session import BUS_PORT
 from kos.services.admin.agent import Agent
+from kos.services.admin.door import Door
+from kos.services.admin.engine import DeviceEngine
 from kos.services.admin.identity import Identity, from_key_store
 from kos.services.admin.state import DeviceState
-from kos.services.admin.updates import Engine, Updates
+from kos.services.admin.updates import Updates
 
 CONNECT_TIMEOUT = 10.0  # seconds
 TUNNEL_WAIT = 1.0  # seconds between two looks at a tunnel that is not up yet
@@ -52,25 +54,28 @@ def manage(
     server: str,
     supervisor: socket.socket,
     state: DeviceState,
-    engine: Engine,
     say: Callable[[str], None],
+    engine: Callable[[], socket.socket] | None = None,
 ) -> None:
-    """Manage a device until its supervisor is gone, which raises KosError."""
+    """Manage a device until its supervisor is gone, which raises KosError.
+
+    `engine` connects to the upgrade engine; without it the supervisor is asked for the connection.
+    """
     # The next of a cluster's nodes is tried each time that a connection ends.
-    addresses = itertools.cycle([parse_address(one.strip()) for one in server.split(",")])
+    addresses = [parse_address(one.strip()) for one in server.split(",")]
+    turns = itertools.cycle(range(len(addresses)))
+    current = 0
+
+    def connect() -> socket.socket:
+        nonlocal current
+        current = next(turns)
+        return dial(*addresses[current])
+
     key = identity.public_key
     say(f"device {nkey.device_id(key)}, claim code {nkey.claim_code(key)}, server {server}")
-    Agent(identity, lambda: dial(*next(addresses)), supervisor, state, Updates(engine), say).run()
-
-
-class NoEngine:
-    """No way to the upgrade engine: what the server wants is refused, with the way that there is."""
-
-    def facts(self) -> tuple[str | None, int]:
-        return None, 0
-
-    def apply(self, desired: Desired, tell: Callable[[Update], None]) -> Update:
-        raise KosError("this device takes upgrades only from kos-tool device.upgrade")
+    door = Door()
+    updates = Updates(DeviceEngine(engine or door.connect, lambda: addresses[current][0]))
+    Agent(identity, connect, supervisor, state, updates, door, say).run()
 
 
 def main() -> None:
@@ -81,7 +86,8 @@ def main() -> None:
     number = os.environ.get("KOS_SUPERVISOR")
     if number is None:
         raise KosError(
-            "the manifest does not give the admin app the supervisor", hint="resources=[Supervisor()]"
+            "the manifest does not give the admin app the supervisor",
+            hint="resources=[Supervisor(upgrade=True)]",
         )
     keys = app.connect(PORT_KEY_STORE)
 
@@ -93,7 +99,7 @@ def main() -> None:
     app.ready()
     server = config.get("server") or f"{_gateway()}:{BUS_PORT}"
     state = DeviceState(secrets.token_hex(6), "", str(config.get("name", "")), VERSION)
-    manage(identity, server, socket.socket(fileno=int(number)), state, NoEngine(), print)
+    manage(identity, server, socket.socket(fileno=int(number)), state, print)
 
 
 def _gateway() -> str:

@@ -80,6 +80,7 @@ class SimulatedDevice(asyncio.Protocol):
         self.boot = hashlib.sha256(seed + time.time_ns().to_bytes(8, "big")).hexdigest()[:12]
         self.generation = 1
         self.release: str | None = None
+        self.overlay: str | None = None
         self.update = Update()
         self.installs = 0  # how often it took an update: nobody may be updated twice
         self.joins = 0
@@ -201,6 +202,7 @@ class SimulatedDevice(asyncio.Protocol):
             clock_ms(),
             generation=self.generation,
             release=self.release,
+            overlay=self.overlay,
             update=self.update,
             apps=apps,
             metrics=metrics,
@@ -221,7 +223,9 @@ class SimulatedDevice(asyncio.Protocol):
 
     async def _carry_out(self, desired: Desired) -> None:
         update = Update(desired.version, UPDATE_HEALTHY)
+        overlay = desired.overlay.sha256 if desired.overlay else None
         if desired.release is None or desired.release == self.release:
+            self.overlay = overlay
             self._tell(update)
             return
         self.installs += 1
@@ -240,7 +244,7 @@ class SimulatedDevice(asyncio.Protocol):
         if verdict == "silent":
             self.stop()
         elif verdict == UPDATE_HEALTHY:
-            self.release, self.generation = desired.release, self.generation + 1
+            self.release, self.generation, self.overlay = desired.release, self.generation + 1, overlay
             self._tell(update)
         else:
             reason = "self_test failed: sensor does not answer"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kos.abi.session import APPS_MAX, AppState, Hello, Report, Update
+from kos.abi.session import APPS_MAX, AppState, DeviceSettings, Hello, Report, Update
+from kos.services.admin.updates import Facts
 
 HEALTHY_STATES = ("starting", "running", "recovering")  # the others say that something is wrong
 CLOCK_IS_SET = 1_600_000_000  # seconds since 1970: a device whose clock says less has none
@@ -36,14 +38,32 @@ class DeviceState:
         self.healthy = True
         self.update = Update()
         self.apps: dict[str, AppState] = {}
+        self.settings = DeviceSettings()
+        self._facts = Facts()
+        self._manifest: str | None = None  # the one that runs, as the supervisor says
+
+    def take_settings(self, settings: Mapping[str, Any]) -> None:
+        """What the server wants of us; what this release does not know stays as it is."""
+        self.settings = DeviceSettings.known(settings)
+
+    def take_facts(self, facts: Facts) -> None:
+        """What the upgrade engine says. A manifest that came another way has no release and no overlay."""
+        self._facts = facts
+        self.generation = facts.generation or self.generation
+        self._settle()
+
+    def _settle(self) -> None:
+        made_of = self._facts if self._manifest in (None, self._facts.manifest) else None
+        self.release = made_of.release if made_of and made_of.release else self._manifest
+        self.overlay = made_of.overlay if made_of else None
 
     def take_status(self, status: dict[str, Any]) -> bool:
         """A status of the supervisor; says whether something that a person would notice is different."""
         before = self._visible()
         self.system = status.get("name", "")
         self.platform = status.get("platform") or self.platform
-        self.release = status.get("manifest") or self.release
-        self.generation = status.get("generation") or self.generation
+        self._manifest = status.get("manifest") or self._manifest
+        self._settle()
         self.healthy = status.get("state") in HEALTHY_STATES
         apps = {}
         for name, app in list(status.get("apps", {}).items())[:APPS_MAX]:
@@ -72,7 +92,7 @@ class DeviceState:
 
     def _visible(self) -> object:
         apps = {name: (app.state, app.restarts) for name, app in self.apps.items()}
-        return (self.system, self.generation, self.release, self.healthy, apps)
+        return (self.system, self.generation, self.release, self.overlay, self.healthy, apps)
 
 
 def _ended(app: dict[str, Any]) -> str:

@@ -47,6 +47,7 @@ class SupervisorLink:
         self._waiting: deque[tuple[bytes, Answer]] = deque()  # the first one is under way
         self._input = bytearray()
         self._output = bytearray()
+        self._descriptors: list[int] = []
 
     @property
     def waiting(self) -> int:
@@ -76,6 +77,10 @@ class SupervisorLink:
         self._output += self._waiting[0][0]
         self.flush()
 
+    def take_descriptor(self) -> int | None:
+        """The descriptor that came with the answer that is being told."""
+        return self._descriptors.pop(0) if self._descriptors else None
+
     def flush(self) -> None:
         """Send what can be sent now."""
         try:
@@ -87,9 +92,10 @@ class SupervisorLink:
     def read(self) -> None:
         """Take what has come. Raises KosError when the supervisor is gone."""
         try:
-            data = self.connection.recv(READ_SIZE)
+            data, descriptors, _, _ = socket.recv_fds(self.connection, READ_SIZE, 1)
         except BlockingIOError:
             return
+        self._descriptors += descriptors
         if not data:
             raise KosError("the supervisor went away")
         self._input += data

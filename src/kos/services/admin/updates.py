@@ -1,6 +1,7 @@
 """Carries out the desired state, in a thread of its own: fetches what is missing, hands it to the engine.
 
-A version that was carried out, or that failed, is not tried again: the server raises the version to try anew.
+A version that was carried out, or that failed, is not tried again, not even after a restart of the device:
+the engine remembers what became of it. The server raises the version to try anew.
 """
 
 from __future__ import annotations
@@ -8,17 +9,33 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from kos.abi.errors import KosError
 from kos.abi.session import UPDATE_FAILED, UPDATE_HEALTHY, Desired, Update
 
+FACTS_AGAIN = 5.0  # seconds before an engine that does not answer is asked again
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What runs: the manifest, the release and overlay that it was made of, the generation."""
+
+    manifest: str | None = None
+    release: str | None = None
+    overlay: str | None = None
+    generation: int = 0
+
 
 class Engine(Protocol):
-    """Whoever can bring the device to a release: the device's upgrade engine, or a simulated one."""
+    """Whoever can bring the device to a release: the device's upgrade engine, or one of the tests."""
 
-    def facts(self) -> tuple[str | None, int]:
-        """SHA-256 of the manifest that runs, and the number of its generation."""
+    def facts(self) -> Facts:
+        """What runs now."""
+
+    def outcome(self, desired: Desired) -> Update | None:
+        """What became of `desired` when it was carried out before; None when it never was."""
 
     def apply(self, desired: Desired, tell: Callable[[Update], None]) -> Update:
         """Bring the device to `desired`; tells each step, answers with the end."""
@@ -27,18 +44,20 @@ class Engine(Protocol):
 class Updates:
     """One update at a time; a newer wish replaces one that has not begun."""
 
-    def __init__(self, engine: Engine, done_version: int = 0) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.facts = engine.facts()
-        self._done = done_version
+        self.facts = Facts()
+        self._done = 0
         self._wanted: Desired | None = None
         self._newest: Update | None = None
         self._lock = threading.Condition()
         self.wake, self._write = os.pipe()
         os.set_blocking(self.wake, False)
         os.set_blocking(self._write, False)
-        self._thread = threading.Thread(target=self._run, name="updates", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Begin to work, once the loop that serves the engine's door runs."""
+        threading.Thread(target=self._run, name="updates", daemon=True).start()
 
     def want(self, desired: Desired) -> None:
         """What the server wants now."""
@@ -49,7 +68,7 @@ class Updates:
             self._lock.notify()
 
     def take(self) -> Update | None:
-        """The newest state of the update, once `wake` is readable."""
+        """The newest state of the update, if there is one, once `wake` is readable."""
         try:
             os.read(self.wake, 4096)
         except BlockingIOError:
@@ -58,31 +77,53 @@ class Updates:
             newest, self._newest = self._newest, None
         return newest
 
+    def _learn(self) -> bool:
+        try:
+            facts = self._engine.facts()
+        except (KosError, OSError):
+            return False
+        with self._lock:
+            self.facts = facts
+        return True
+
     def _tell(self, update: Update) -> None:
         with self._lock:
             self._newest = update
-            self.facts = self._engine.facts()
+        self._wake()
+
+    def _wake(self) -> None:
         try:
             os.write(self._write, b"\0")
         except BlockingIOError:
             return  # the pipe is full of wake-ups already
 
     def _run(self) -> None:
+        if self._learn():
+            self._wake()
         while True:
             with self._lock:
                 while self._wanted is None:
-                    self._lock.wait()
+                    self._lock.wait(None if self.facts.manifest else FACTS_AGAIN)
+                    if self._wanted is None and not self.facts.manifest:
+                        break
                 desired, self._wanted = self._wanted, None
+            if desired is None:
+                if self._learn():
+                    self._wake()
+                continue
             if desired.version <= self._done:
                 continue
+            update = self._carry_out(desired)
             self._done = desired.version
-            self._tell(self._carry_out(desired))
+            self._learn()  # only now: while it is under way the engine serves that connection alone
+            self._tell(update)
 
     def _carry_out(self, desired: Desired) -> Update:
-        if desired.release is None or desired.release == self._engine.facts()[0]:
+        if desired.release is None:
             return Update(desired.version, UPDATE_HEALTHY)
         try:
-            return self._engine.apply(desired, self._tell)
+            before = self._engine.outcome(desired)
+            return before if before is not None else self._engine.apply(desired, self._tell)
         except KosError as error:
             return Update(desired.version, UPDATE_FAILED, 0.0, str(error)[:4000])
         except OSError as error:

@@ -31,19 +31,12 @@ def command(archive: Path, keys: tuple[Path, ...]) -> None:
     """
     import tempfile
 
-    from kos.abi.errors import KosError
     from kos.build.manifest_zip import ManifestZip, write
-    from kos.keys import pairs, signing
+    from kos.keys import signing
+    from kos.tool.signing import sign_with
 
     with ManifestZip(archive) as opened, tempfile.TemporaryDirectory(dir=archive.parent) as folder:
-        signatures = dict(opened.signatures)
-        for path in keys:
-            private = path.read_bytes()
-            if len(private) != pairs.KEY_SIZE:
-                raise KosError(
-                    f"expected a key of {pairs.KEY_SIZE} bytes, found {len(private)}", where=str(path)
-                )
-            signatures[path.stem] = signing.sign(opened.manifest_bytes, private)
+        signatures = {**opened.signatures, **sign_with(keys, opened.manifest_bytes)}
         blobs = {}
         for sha256 in opened.blobs:
             blobs[sha256] = Path(folder, sha256)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from kos.abi.errors import KosError
@@ -39,6 +39,10 @@ class BlobStore:
 
     def has(self, digest: str) -> bool:
         return self.path(digest).is_file()
+
+    def read(self, digest: str) -> bytes:
+        """A small blob: a manifest or an overlay. Raises NotFound."""
+        return self.open_path(digest).read_bytes()
 
     def draft(self) -> Path:
         """A fresh name for something that is being received; the caller removes it."""
@@ -82,7 +86,8 @@ class BlobStore:
         path.parent.mkdir(exist_ok=True)
         draft.replace(path)
 
-    def clean(self) -> None:
-        """Remove drafts that a process that died has left."""
-        for draft in self.drafts.iterdir():
-            draft.unlink(missing_ok=True)
+    def files(self) -> Iterator[Path]:
+        """Every file of the store: blobs by their digest, differences by two, drafts by neither."""
+        for folder in self.folder.iterdir():
+            if folder.is_dir():
+                yield from folder.iterdir()

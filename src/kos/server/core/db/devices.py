@@ -28,6 +28,10 @@ class Device(Base):
     desired_version: Mapped[int] = mapped_column(BigInteger, default=0)
     release_id: Mapped[int | None] = mapped_column(BigKey, ForeignKey("release.id"))
     overlay_id: Mapped[int | None] = mapped_column(BigKey, ForeignKey("overlay.id"))
+    # The group whose overlay this is; none where a person chose it for this device.
+    overlay_group_id: Mapped[int | None] = mapped_column(
+        BigKey, ForeignKey("device_group.id", ondelete="SET NULL")
+    )
     settings: Mapped[dict[str, Any]] = mapped_column(JsonColumn, default=dict)
     mqtt_hash: Mapped[str | None] = mapped_column(String(64))  # of the password of this device's MQTT clients
     # reported
@@ -59,6 +63,7 @@ class DeviceGroup(Base):
     organisation_id: Mapped[OrganisationKey]
     name: Mapped[Name]
     query: Mapped[str] = mapped_column(String(512))
+    overlay_id: Mapped[int | None] = mapped_column(BigKey, ForeignKey("overlay.id"))
 
 
 class PreauthorisedKey(Base):

@@ -4,7 +4,7 @@ from kos.server.core.db.access import ApiToken, AuditEntry, LoginSession, Member
 from kos.server.core.db.base import Base, now
 from kos.server.core.db.data import Alarm, AlarmRule, DeviceEvent, IngestOffset, Lease, LogLine, Point, Series
 from kos.server.core.db.devices import Device, DeviceGroup, PreauthorisedKey, TunnelPeer
-from kos.server.core.db.releases import Artifact, Overlay, Release, ReleaseArtifact
+from kos.server.core.db.releases import Artifact, Overlay, OverlayArtifact, Release, ReleaseArtifact
 from kos.server.core.db.rollouts import Rollout, RolloutDevice
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Membership",
     "Organisation",
     "Overlay",
+    "OverlayArtifact",
     "Point",
     "PreauthorisedKey",
     "Release",

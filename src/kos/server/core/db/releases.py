@@ -52,8 +52,20 @@ class ReleaseArtifact(Base):
     )
 
 
+class OverlayArtifact(Base):
+    """Which blobs an overlay brings."""
+
+    __tablename__ = "overlay_artifact"
+    overlay_id: Mapped[int] = mapped_column(
+        BigKey, ForeignKey("overlay.id", ondelete="CASCADE"), primary_key=True
+    )
+    sha256: Mapped[str] = mapped_column(
+        String(64), ForeignKey("artifact.sha256"), primary_key=True, index=True
+    )
+
+
 class Overlay(Base):
-    """A signed partial manifest that is laid over a release."""
+    """A signed partial manifest that is laid over a release. Its canonical bytes are a blob of its digest."""
 
     __tablename__ = "overlay"
     __table_args__ = (UniqueConstraint("organisation_id", "sha256"),)
@@ -62,6 +74,8 @@ class Overlay(Base):
     name: Mapped[Name]
     sha256: Mapped[Digest]
     document: Mapped[dict[str, Any]] = mapped_column(JsonColumn)
+    size: Mapped[int] = mapped_column(default=0, server_default="0")  # bytes in canonical form
     signatures: Mapped[list[dict[str, Any]]] = mapped_column(JsonColumn)
+    signers: Mapped[list[str]] = mapped_column(JsonColumn, default=list, server_default="[]")
     uploaded_by: Mapped[Name]
     created_at: Mapped[Millis]

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import time
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from kos.abi.errors import KosError
-from kos.abi.session import HEARTBEAT_MIN, Desired
+from kos.abi.session import HEARTBEAT_MIN, Desired, WantedOverlay, check_setting
+from kos.manifest.overlay import lay_over
+from kos.server.core.artifacts.store import BlobStore
 from kos.server.core.db.models import Device, Overlay, Release
 from kos.server.core.devices.identity import ACCEPTED
 from kos.server.settings import Settings
@@ -54,18 +56,16 @@ def desired_document(session: Session, device: Device, settings: Settings, token
         return Desired(version=0, accepted=False, heartbeat=settings.heartbeat)
     release = None if device.release_id is None else session.get(Release, device.release_id)
     overlay = None if device.overlay_id is None else session.get(Overlay, device.overlay_id)
-    heartbeat = device.settings.get("heartbeat", settings.heartbeat)
+    # What a person has set for this device counts more than what its overlay says.
+    wanted = {**(overlay.document.get("settings", {}) if overlay else {}), **device.settings}
+    heartbeat = wanted.pop("heartbeat", settings.heartbeat)
     return Desired(
         version=device.desired_version,
         release=release.manifest if release else None,
         size=release.manifest_size if release else 0,
         signatures=tuple(release.signatures) if release else (),
-        overlay=(
-            {"sha256": overlay.sha256, "document": overlay.document, "signatures": overlay.signatures}
-            if overlay
-            else None
-        ),
-        settings={key: value for key, value in device.settings.items() if key != "heartbeat"},
+        overlay=(WantedOverlay(overlay.sha256, overlay.size, tuple(overlay.signatures)) if overlay else None),
+        settings=wanted,
         # Never slower than the server takes for silence.
         heartbeat=min(max(float(heartbeat), HEARTBEAT_MIN), settings.heartbeat),
         download=f"{settings.public_url.rstrip('/') or f':{settings.port}'}/artifacts/",
@@ -91,19 +91,44 @@ def set_release(session: Session, device: Device, release: Release) -> None:
     _changed(session, device)
 
 
-def set_overlay(session: Session, device: Device, overlay: Overlay | None) -> None:
-    """Lay `overlay` over the device's release; None takes it away."""
-    if overlay is not None and overlay.organisation_id != device.organisation_id:
-        raise KosError("no such overlay")
+def set_overlay(
+    session: Session, device: Device, overlay: Overlay | None, blobs: BlobStore, group_id: int | None = None
+) -> None:
+    """Lay `overlay` over the device's release; None takes it away. `group_id`: it is that group's overlay.
+
+    Raises:
+        KosError: it does not fit the release, or the device's release is not known here.
+    """
+    if overlay is not None:
+        if overlay.organisation_id != device.organisation_id:
+            raise KosError("no such overlay")
+        release = _release_of(session, device)
+        lay_over(blobs.read(release.manifest), blobs.read(overlay.sha256))
+        device.release_id = release.id
     device.overlay_id = None if overlay is None else overlay.id
+    device.overlay_group_id = None if overlay is None else group_id
     _changed(session, device)
 
 
+def _release_of(session: Session, device: Device) -> Release:
+    """The release that a device is to have, else the one that it runs."""
+    chosen = select(Release).where(Release.organisation_id == device.organisation_id)
+    if device.release_id is not None:
+        chosen = chosen.where(Release.id == device.release_id)
+    else:
+        chosen = chosen.where(Release.manifest == device.running)
+    found = session.scalar(chosen)
+    if found is None:
+        raise KosError(
+            "an overlay lies over a release, and what this device runs was never uploaded",
+            hint="kos-tool server.upload_release, then upgrade the device to it",
+        )
+    return found
+
+
 def set_settings(session: Session, device: Device, settings: dict[str, object]) -> None:
-    """Replace the settings that the device gets. At most 16 KiB as JSON."""
-    if len(json.dumps(settings)) > 16 * 1024:
-        raise KosError("settings of more than 16 KiB")
-    device.settings = settings
+    """Replace the settings that the device gets. Raises KosError for one that devices do not know."""
+    device.settings = {name: check_setting(name, value) for name, value in settings.items()}
     _changed(session, device)
 
 

@@ -104,6 +104,8 @@ class Sessions:
                     results.append(None)
                     continue
                 device.online, device.last_seen_at = True, now()
+                if self.settings.studio:
+                    _forget_last_run(device, hello)
                 device.platform, device.system, device.agent = hello.platform, hello.system, hello.agent
                 if hello.name and device.name == device.id[:8]:
                     device.name = hello.name
@@ -129,3 +131,13 @@ class Sessions:
     def mark_offline(self, device_ids: Sequence[str]) -> None:
         with self.database.write() as session:
             session.execute(update(Device).where(Device.id.in_(device_ids)).values(online=False))
+
+
+def _forget_last_run(device: Device, hello: Hello) -> None:
+    """A run on the developer's machine keeps nothing: it begins with what was just built, not with what an
+    earlier run was upgraded to.
+    """
+    fresh = device.boot and hello.boot != device.boot
+    if fresh and hello.platform.partition(",")[0] == "host" and (device.release_id or device.overlay_id):
+        device.release_id = device.overlay_id = None
+        device.desired_version += 1
