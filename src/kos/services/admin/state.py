@@ -48,6 +48,8 @@ class DeviceState:
 
     def take_facts(self, facts: Facts) -> None:
         """What the upgrade engine says. A manifest that came another way has no release and no overlay."""
+        if facts is not self._facts:  # just asked for: newer than the last status
+            self._manifest = facts.manifest or self._manifest
         self._facts = facts
         self.generation = facts.generation or self.generation
         self._settle()
