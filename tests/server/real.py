@@ -93,15 +93,23 @@ def archive(folder: Path, release: str, pump: str = GOOD) -> Path:
 
 
 @contextlib.contextmanager
-def device(folder: Path, bus_port: int, release: str = "1.0", pump: str = GOOD) -> Iterator[RunningSystem]:
-    """The system at work with its agent connected to a server of the tests."""
+def device(
+    folder: Path,
+    bus_port: int,
+    release: str = "1.0",
+    pump: str = GOOD,
+    *,
+    builder: Builder | None = None,
+    name: str = "pump 7",
+) -> Iterator[RunningSystem]:
+    """The system at work, or another one's, with its agent connected to a server of the tests."""
     directory = folder / "run"
     directory.mkdir()
-    install_built(build(folder, release, pump).build(), directory)
+    install_built((builder or build(folder, release, pump)).build(), directory)
     pairs.generate(directory / "keys", sorted(pairs.DEVICE_KEYS.items()))
     with RunningSystem(directory) as system:
         command = [sys.executable, "-m", "kos.services.admin.beside", "--run", str(directory)]
-        command += ["--key", str(directory / "keys" / "server.key"), "--name", "pump 7"]
+        command += ["--key", str(directory / "keys" / "server.key"), "--name", name]
         command += ["--server", f"127.0.0.1:{bus_port}"]
         agent = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         try:

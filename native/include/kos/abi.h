@@ -174,6 +174,7 @@
 #define KOS_TRACE_RECORD_SIZE 0x40u
 #define KOS_TRACE_PAYLOAD_SIZE 0xc0u
 #define KOS_TRACE_RECORD_SIZE_PAYLOADS 0x100u
+#define KOS_TRACE_FRAME_VERSION 0x1u
 #define KOS_TRACE_PEERS_MAX 0x1000u
 #define KOS_TRACE_RING_MAGIC 0u /* written by: server */
 #define KOS_TRACE_RING_VERSION 4u /* written by: server */

@@ -97,6 +97,8 @@ METHOD_TRACE_START = "trace.start"
 METHOD_TRACE_STOP = "trace.stop"
 METHOD_STREAM_LIST = "stream.list"
 METHOD_STREAM_OPEN = "stream.open"
+TRACE_LEASE_MAX = 60  # seconds for which one trace.start holds; whoever watches asks again
+STREAM_TRACE = "trace"  # below UP_STREAM: {"frame": …} as `kos.abi.trace_frame` says
 
 
 def load(document: str, raw: bytes) -> Reader:

@@ -104,6 +104,8 @@ def name_hash(name: str) -> int:
     return value
 
 
+FRAME_VERSION = 1  # of frames, which `kos.abi.trace_frame` reads
+
 # --- what the message server says of mailboxes: records of PEER_HEAD and the port's name -------------------
 PEER_HEAD = Struct("<IIIB")  # mailbox, caller ids of its owner and of its holder, bytes of the port's name
 PEERS_MAX = 4096  # mailboxes that a message server remembers, open or closed

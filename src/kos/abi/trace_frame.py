@@ -78,6 +78,8 @@ def load(raw: bytes) -> Frame:
 def parse(data: Any) -> Frame:
     """A frame from its JSON value; raises KosError."""
     reader = Reader("trace", data)
+    if reader.integer("v") != trace.FRAME_VERSION:
+        raise KosError(f"trace: frames of version {data['v']}, expected {trace.FRAME_VERSION}")
     try:
         return Frame(
             now=reader.integer("now", high=WORD_MAX),

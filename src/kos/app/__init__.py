@@ -35,6 +35,7 @@ __all__ = [
     "query",
     "random",
     "ready",
+    "trace_mark",
 ]
 
 _rng: Token | None = None
@@ -43,6 +44,11 @@ _rng: Token | None = None
 def ready() -> None:
     """Say that initialisation is done: the supervisor may start what depends on this app."""
     _native.ready()
+
+
+def trace_mark(label: int, param: int = 0) -> None:
+    """Put a mark on this app's time line; without effect where it is not traced."""
+    _native.trace_mark(label, param)
 
 
 def ping() -> None:

@@ -43,6 +43,7 @@ class Tracing:
     def operations(self) -> dict[str, Operation]:
         return {
             "trace": self._op_trace,
+            "trace_stop": self._op_stop,
             "trace_provide": self._op_provide,
             "trace_frame": self._op_frame,
             "sched": self._op_sched,
@@ -59,16 +60,18 @@ class Tracing:
 
     # --- those who watch ----------------------------------------------------------------------------------
     def _op_trace(self, _request: dict[str, Any], stream: Stream) -> None:
-        if stream in self._watchers:
-            stream.fail("this connection has the trace already", None)
-            return
         if not self._supervisor.manifest.options.tracing:
             stream.fail("this system does not trace", "base = Poukai(tracing=True) in its system.py")
             return
         stream.answer({})
-        self._watchers.add(stream)
-        stream.on_close(lambda: self._gone(stream))
+        if stream not in self._watchers:
+            self._watchers.add(stream)
+            stream.on_close(lambda: self._gone(stream))
         self._tell_provider("on")  # once more for each that comes: it has to be told all that is so
+
+    def _op_stop(self, _request: dict[str, Any], stream: Stream) -> None:
+        self._gone(stream)
+        stream.answer({})
 
     def _gone(self, stream: Stream) -> None:
         self._watchers.discard(stream)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from kos.abi.status import Status
@@ -103,7 +104,12 @@ class Timeline:
     def _chunk(self, chunk: Chunk, now: int) -> Iterator[Event]:
         ring = (chunk.app, chunk.ring)
         expected, left_out = self._next.get(ring, (chunk.first, chunk.dropped))
-        lost = (chunk.first - expected & 0xFFFFFFFF) + (chunk.dropped - left_out & 0xFFFFFFFF)
+        gap = (chunk.first - expected & 0xFFFFFFFF) if ring in self._next else 0
+        if gap >= 1 << 31:  # a watch that began anew tells some records again
+            seen = min((1 << 32) - gap, len(chunk.records))
+            chunk = replace(chunk, first=expected, records=chunk.records[seen:])
+            gap = 0
+        lost = gap + (chunk.dropped - left_out & 0xFFFFFFFF)
         if lost:
             self.lost[chunk.app] = self.lost.get(chunk.app, 0) + lost
         self._next[ring] = (chunk.first + len(chunk.records) & 0xFFFFFFFF, chunk.dropped)
@@ -159,7 +165,7 @@ class Timeline:
         }
         if last is not None:
             event["dur"] = max((last.time - first.time) / 1000, POINT)
-            if kind is not Kind.SLEEP:
+            if kind is not Kind.SLEEP and last is not first:
                 event["args"] |= self._outcome(kind, last)
         yield event
 

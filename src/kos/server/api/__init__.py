@@ -15,6 +15,7 @@ from kos.server.api import (
     streams,
     studio,
     system,
+    trace,
     tunnel,
 )
 
@@ -36,5 +37,6 @@ ROUTERS = tuple(
         streams,
         access,
         studio,
+        trace,
     )
 )

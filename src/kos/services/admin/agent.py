@@ -18,6 +18,9 @@ from kos.abi.session import (
     METHOD_RESTART,
     METHOD_STREAM_LIST,
     METHOD_STREAM_OPEN,
+    METHOD_TRACE_START,
+    METHOD_TRACE_STOP,
+    STREAM_TRACE,
     UP_CONSOLE,
     UP_EVENT,
     Desired,
@@ -33,11 +36,13 @@ from kos.services.admin.session import CLOSED, JOINED, Session, StreamFrame
 from kos.services.admin.state import DeviceState, clock_ms
 from kos.services.admin.streams import StreamRelay
 from kos.services.admin.supervisor import SupervisorLink
+from kos.services.admin.trace import TracePort, TraceRelay
 from kos.services.admin.updates import Updates
 
 READ_SIZE = 64 * 1024
 STATUS_AFTER = 0.1  # seconds after an event
 UNSENT_MAX = 4 << 20  # bytes that the server may leave unread
+UNSENT_STREAM_MAX = 512 * 1024  # over which no stream is added to them
 EVENT_KINDS = ("refused", "violation", "degraded", "late", "crashed")
 
 Connect = Callable[[], socket.socket]
@@ -54,6 +59,7 @@ class Agent:
         updates: carries out what the server wants.
         door: where the updates get their way to the upgrade engine.
         say: tells the console.
+        trace_port: where the trace comes from; None where it comes from the supervisor.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class Agent:
         updates: Updates,
         door: Door,
         say: Callable[[str], None],
+        trace_port: TracePort | None = None,
     ) -> None:
         self._connect = connect
         self._say = say
@@ -76,8 +83,15 @@ class Agent:
         )
         self._selector = selectors.DefaultSelector()
         self._console = ConsoleBuffer()
-        self.supervisor = SupervisorLink(supervisor, self._on_line, self._on_event, on_stream=self._on_stream)
+        self.supervisor = SupervisorLink(
+            supervisor,
+            self._on_line,
+            self._on_event,
+            on_stream=self._on_stream,
+            on_trace=self._on_trace,
+        )
         self.streams = StreamRelay(self.supervisor, self.session.send_stream)
+        self._trace = TraceRelay(self.supervisor, trace_port, self._send_trace)
         self._socket: socket.socket | None = None
         self._unsent = bytearray()
         self._backoff = Backoff()
@@ -112,7 +126,7 @@ class Agent:
         else:
             times += (self.session.deadline(), self.streams.deadline())
             if self.session.state == JOINED:
-                times.append(self._console.due())
+                times += [self._console.due(), self._trace.due()]
         return min(times)
 
     def _turn(self, now: float) -> None:
@@ -133,6 +147,7 @@ class Agent:
             lines = self._console.take(self.state.boot)
             if self.state.settings.console:
                 self.session.send(UP_CONSOLE, lines, now)
+        self._trace.turn(now)
         self._flush(now)
 
     # --- the server's connection --------------------------------------------------------------------------
@@ -153,6 +168,7 @@ class Agent:
             self._selector.unregister(self._socket)
             self._socket.close()
             self._socket = None
+        self._trace.stop()
         if self.session.state != CLOSED:
             self.session.closed()
             self.streams.lost()
@@ -233,6 +249,11 @@ class Agent:
                 self.supervisor.request("stream.list", answer)
             case method if method == METHOD_STREAM_OPEN:
                 self.streams.open(request.params, time.monotonic(), answer)
+            case method if method == METHOD_TRACE_START:
+                self._trace.start(request.params, time.monotonic(), answer)
+            case method if method == METHOD_TRACE_STOP:
+                self._trace.stop()
+                answer({"ok": True})
             case method:
                 hint = "a newer release of the system may know it"
                 self.session.reply(
@@ -273,6 +294,13 @@ class Agent:
             text = event.get("text") or event.get("port") or event.get("name") or ""
             document = Event(kind, event.get("app") or event.get("name") or "", str(text), clock_ms())
             self.session.send(UP_EVENT, document.to_bytes(), now)
+
+    def _on_trace(self, frame: Any) -> None:
+        self._trace.take(frame)
+
+    def _send_trace(self, document: bytes) -> None:
+        if len(self._unsent) <= UNSENT_STREAM_MAX:
+            self.session.send_stream(STREAM_TRACE, document)
 
     # --- updates ------------------------------------------------------------------------------------------
     def _on_update(self, _mask: int) -> None:

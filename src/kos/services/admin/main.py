@@ -24,6 +24,7 @@ from kos.services.admin.door import Door
 from kos.services.admin.engine import DeviceEngine
 from kos.services.admin.identity import Identity, from_key_store
 from kos.services.admin.state import DeviceState
+from kos.services.admin.trace import TracePort
 from kos.services.admin.updates import Updates
 
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -56,6 +57,7 @@ def manage(
     state: DeviceState,
     say: Callable[[str], None],
     engine: Callable[[], socket.socket] | None = None,
+    trace_port: TracePort | None = None,
 ) -> None:
     """Manage a device until its supervisor is gone, which raises KosError.
 
@@ -75,12 +77,13 @@ def manage(
     say(f"device {nkey.device_id(key)}, claim code {nkey.claim_code(key)}, server {server}")
     door = Door()
     updates = Updates(DeviceEngine(engine or door.connect, lambda: addresses[current][0]))
-    Agent(identity, connect, supervisor, state, updates, door, say).run()
+    Agent(identity, connect, supervisor, state, updates, door, say, trace_port).run()
 
 
 def main() -> None:
     from kos import app
     from kos.abi.services import PORT_KEY_STORE
+    from kos.services.admin.trace_port import AppTracePort
 
     config = app.config()
     number = os.environ.get("KOS_SUPERVISOR")
@@ -99,7 +102,8 @@ def main() -> None:
     app.ready()
     server = config.get("server") or f"{_gateway()}:{BUS_PORT}"
     state = DeviceState(secrets.token_hex(6), "", str(config.get("name", "")), VERSION)
-    manage(identity, server, socket.socket(fileno=int(number)), state, print)
+    supervised = socket.socket(fileno=int(number))
+    manage(identity, server, supervised, state, print, trace_port=AppTracePort())
 
 
 def _gateway() -> str:

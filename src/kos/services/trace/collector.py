@@ -11,7 +11,7 @@ import mmap
 import os
 from collections import deque
 
-from kos.abi.trace import Peer, peers
+from kos.abi.trace import FRAME_VERSION, Peer, peers
 from kos.app import Status, StatusError
 
 HISTORY = 256  # records of each app from before the watch began
@@ -109,14 +109,14 @@ class Collector:
         frames = []
         while len(frames) < FRAMES_MAX:
             frame = self._frame(now)
-            if len(frame) == 2:
+            if len(frame) == 3:
                 break
             frames.append(frame)
         self._drop_ended()
         return frames
 
     def _frame(self, now: int) -> dict:
-        frame: dict = {"now": now, "server": self._server}
+        frame: dict = {"v": FRAME_VERSION, "now": now, "server": self._server}
         if self._new_apps:
             frame["apps"], self._new_apps = self._new_apps, {}
         for name, limit in (("peers", FRAME_PEERS), ("names", FRAME_NAMES), ("events", FRAME_NAMES)):
@@ -126,7 +126,7 @@ class Collector:
                 setattr(self, f"_new_{name}", new[limit:])
         if self._sched:
             frame["sched"], self._sched = self._sched, {}
-        if len(frame) == 2 and (rings := self._chunks()):
+        if len(frame) == 3 and (rings := self._chunks()):
             frame["rings"] = rings
         return frame
 

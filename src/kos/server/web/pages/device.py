@@ -16,7 +16,7 @@ router = APIRouter(prefix="/devices/{device_id}")
 
 RELEASES_SHOWN = 20
 EVENTS_SHOWN = 30
-TABS = ("overview", "console", "graph", "data", "debug")
+TABS = ("overview", "console", "graph", "trace", "data", "debug")
 
 
 def _page(
