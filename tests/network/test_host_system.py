@@ -49,6 +49,43 @@ def main():
     while True:
         time.sleep(60)
 """
+# Everything that an app could try, and at last the one thing that ends it.
+ATTACKER = """
+import errno, socket, time
+from kos import app
+
+def attempt(family, kind, address):
+    try:
+        with socket.socket(family, kind) as s:
+            s.settimeout(3)
+            s.connect(address)
+            if kind == socket.SOCK_DGRAM:
+                s.send(b"x")
+                s.recv(1)
+            return "answered"
+    except OSError as error:
+        return errno.errorcode.get(error.errno, "silence")
+
+def main():
+    app.ready()
+    four, six, tcp, udp = socket.AF_INET, socket.AF_INET6, socket.SOCK_STREAM, socket.SOCK_DGRAM
+    tunnel = app.connect("kos_internet_protocol")
+    while not tunnel.call(1).param:
+        time.sleep(0.05)
+    for name, *how in (
+        ("allowed", four, tcp, ("10.90.0.1", 7)),
+        ("neighbour", four, tcp, ("10.90.1.2", 80)),
+        ("hub", four, udp, ("192.0.0.8", 53)),
+        ("local network", four, tcp, ("192.0.2.20", 80)),
+        ("host", four, tcp, ("192.0.2.10", 22)),
+        ("gateway's other port", four, tcp, ("10.90.0.1", 22)),
+        ("dns elsewhere", four, udp, ("192.0.2.53", 53)),
+        ("six", six, tcp, ("2001:db8::1", 80)),
+        ("six by link", six, udp, ("fe80::1", 53, 0, 2)),
+    ):
+        print("try", name, attempt(*how), flush=True)
+    socket.socket(four, socket.SOCK_RAW, socket.IPPROTO_RAW)
+"""
 LONER = """
 import socket
 from kos import app
@@ -85,7 +122,7 @@ def test_an_app_of_a_system_reaches_the_gateway(mode, tmp_path):
         )
         things.append(gateway.stop)
         key = KeyPair.new()
-        gateway.allow({"device-1": (key.public, ["10.90.1.2/32"])})
+        gateway.allow({"device-1": (key.public, ["10.90.1.0/24"])})
         settings = {
             "peer_endpoint": f"{lab.GATEWAY_ADDRESS}:51820",
             "peer_public_key": gateway.public_key,
@@ -104,7 +141,14 @@ def test_an_app_of_a_system_reaches_the_gateway(mode, tmp_path):
                     PORT_INTERNET,
                     [PORT_ETHERNET, PORT_LOG],
                     resources=network,
-                    config={"tunnel_settings": settings, "allow": {"station": ["tcp 10.90.0.1 7"]}},
+                    config={
+                        "tunnel_settings": settings,
+                        "allow": {"station": ["tcp 10.90.0.1 7"], "attacker": ["tcp 10.90.0.1 7"]},
+                    },
+                ),
+                "attacker": app(
+                    ATTACKER,
+                    access={"msg0": {PORT_INTERNET: {"role": "client"}}},
                 ),
                 "station": app(STATION, access={"msg0": {PORT_INTERNET: {"role": "client"}}}),
                 "loner": app(LONER, access={"msg0": {PORT_LOG: {"role": "client"}}}),
@@ -113,7 +157,8 @@ def test_an_app_of_a_system_reaches_the_gateway(mode, tmp_path):
         )
         manifest = json.loads((directory / "manifest.json").read_text())
         address = {"address": "10.90.1.2", "mask": "255.255.0.0", "gateway": "10.90.0.1"}
-        manifest["options"] = {"tunnel_ips": {"station": address}}
+        other = {**address, "address": "10.90.1.3"}
+        manifest["options"] = {"tunnel_ips": {"station": address, "attacker": other}}
         (directory / "manifest.json").write_text(json.dumps(manifest))
         (directory / "keys").mkdir(mode=0o700)
         (directory / "keys/tunnel.key").write_bytes(key.private)
@@ -133,6 +178,18 @@ def test_an_app_of_a_system_reaches_the_gateway(mode, tmp_path):
             system.wait_for("interfaces ['eth0', 'lo']")
             system.wait_for("interfaces ['lo']")
             system.wait_for(lambda line: "settings Permission denied" in line or "settings Read-only" in line)
+            system.wait_for("try allowed answered")
+            system.wait_for("attacker: system call socket")
+            tried = [line.partition("| try ")[2] for line in system.lines if "| try " in line]
+            assert len(tried) == 9 and not any(line.endswith("answered") for line in tried[1:]), tried
+            with system.client() as client:
+                apps = client.status()["apps"]
+            assert apps["loner"]["network"] == {} and apps["station"]["violations"] == 0
+            counted = {reason: packets for reason, (packets, _) in apps["attacker"]["network"].items()}
+            assert counted["neighbour"] >= 2 and counted["dns"] >= 1 and counted["destination"] >= 3, counted
+            assert counted["ipv6"] >= 2, counted
+            assert apps["attacker"]["violations"] == 1
+            assert apps["station"]["network"]["sent"][1] > 0
             assert system.stop() == 0
 
 

@@ -262,6 +262,7 @@ def test_documents_survive_the_way() -> None:
     for one in (
         Hello("b", "host", "s", "a", "n", False, 3),
         Report("b", 1, 2, 3, "a" * 64, metrics={"m": 1.5}, apps={"x": AppState("running", 1, 2, "d")}),
+        Report("b", 1, 2, 3, apps={"x": AppState("failed", violations=3, network={"sent": 4, "dns": 1})}),
         Console("b", ((1.0, "a", "text"),), 2),
         Telemetry(5, (("s/t", 1, 2.0),), False),
         Desired(3, release="b" * 64, size=4, signatures=({"name": "n"},), settings={"x": 1}),

@@ -11,6 +11,7 @@ Plain Python: no import outside the standard library, no I/O.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ GATEWAY_PORT = 51820  # UDP: WireGuard
 DOCUMENT_MAX = 256 * 1024  # bytes of one document
 DEPTH_MAX = 16  # nesting of one document
 APPS_MAX = 256  # apps in one report
+REASONS_MAX = 16  # counters of one app's network
 LINES_MAX = 500  # console lines in one document
 LINE_MAX = 4096  # characters of one console line
 POINTS_MAX = 2000  # points in one telemetry document
@@ -171,6 +173,25 @@ class AppState:
     restarts: int = 0
     memory: int = 0  # bytes
     detail: str = ""
+    violations: int = 0  # ends by a system call that it may not make
+    network: dict[str, int] = field(default_factory=dict)  # packets: sent, received, and refused by reason
+
+
+def refused(app: Mapping[str, Any]) -> int:
+    """How often an app, as plain data, was refused something: packets and system calls."""
+    packets = app.get("network", {})
+    return app.get("violations", 0) + sum(
+        n for reason, n in packets.items() if reason not in ("sent", "received")
+    )
+
+
+def _packets(app: Reader) -> dict[str, int]:
+    counted = app.mapping("network", REASONS_MAX)
+    if not all(
+        NAME.fullmatch(reason) and type(count) is int and count >= 0 for reason, count in counted.items()
+    ):
+        raise app.fail("network", "an object of reasons and numbers of packets")
+    return counted
 
 
 @dataclass(frozen=True)
@@ -206,6 +227,8 @@ class Report:
                 restarts=app.integer("restarts", 0),
                 memory=app.integer("memory", 0),
                 detail=app.text("detail", ""),
+                violations=app.integer("violations", 0),
+                network=_packets(app),
             )
         metrics = reader.mapping("metrics", 64)
         for key, value in metrics.items():

@@ -72,9 +72,12 @@ class Questions:
 def system(supervisor: Supervisor, messages: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The whole status; `messages` is what each message server said about its apps."""
     apps = {}
+    counters = supervisor.network.counters()
     for name, unit in supervisor.apps.items():
         apps[name] = {
             **_unit(unit),
+            # Reason → packets and bytes; nothing for an app without an address in the tunnel.
+            "network": counters.get(name, {}),
             "messages": {server: found[name] for server, found in messages.items() if name in found},
         }
     return {
@@ -113,6 +116,7 @@ def _unit(unit: Unit) -> dict[str, Any]:
         "ready": unit.ready,
         "restarts": unit.restarts,
         "last_end": unit.last_end,
+        "violations": unit.violations,
         "pid": process.pid if process else None,
         "uptime": round(time.monotonic() - unit.started_at, 3) if process else 0.0,
         "memory": process.memory() if process else 0,

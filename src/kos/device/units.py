@@ -77,6 +77,7 @@ class Unit:
         self.ready = False
         self.restarts = 0
         self.last_end = ""
+        self.violations = 0  # ends by a system call that it may not make
         self.started_at = 0.0
         self.process: Process | None = None
         self._host = host
@@ -167,6 +168,7 @@ class Unit:
             self._host.console.say(f"{self.name}: {end.text}")
         self._host.event("ended", app=self.name, text=end.text, failed=end.failed and not asked)
         if end.violation:
+            self.violations += 1
             self._host.event("violation", app=self.name, text=end.text)
         if self._again and not self._host.stopping:
             self.restarts += 1

@@ -7,6 +7,12 @@ from pathlib import Path
 
 from kos.network.namespaces import in_namespace
 
+# With ::1 the kernel gets as far as looking for a route, finds none and counts it.
+ONLY_LOOPBACK_IPV6 = {
+    "ipv6/conf/all/disable_ipv6": "1",
+    "ipv6/conf/default/disable_ipv6": "1",
+    "ipv6/conf/lo/disable_ipv6": "0",
+}
 NO_IPV6 = {"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"}
 
 

@@ -17,7 +17,7 @@ from kos.device.network.plan import AppPlan, NetworkPlan
 from kos.network import nft
 from kos.network.namespaces import in_namespace, new_network_namespace
 from kos.network.rtnl import Rtnl
-from kos.network.sysctl import NO_IPV6, set_sysctl
+from kos.network.sysctl import NO_IPV6, ONLY_LOOPBACK_IPV6, set_sysctl
 
 APP_LINK = "eth0"
 # The dummy address of RFC 7600: the hub has no address of its own and yet must say who refused a packet.
@@ -29,6 +29,18 @@ def _every_group() -> str:
     filtered."""
     first, _outside, count = Path("/proc/self/gid_map").read_text().split()[:3]
     return f"{first} {min(int(first) + int(count) - 1, 0x7FFFFFFF)}"
+
+
+def _refused_ipv6() -> int:
+    """How often the kernel found no IPv6 route in this thread's namespace, where it never has one."""
+    table = Path("/proc/thread-self/net/snmp6")
+    if not table.is_file():  # a kernel without IPv6
+        return 0
+    for line in table.read_text().splitlines():
+        name, _, value = line.partition(" ")
+        if name == "Ip6OutNoRoutes":
+            return int(value)
+    return 0
 
 
 class Hub:
@@ -62,9 +74,8 @@ class Hub:
     def _add_app(self, link: str, app: AppPlan) -> int:
         namespace = new_network_namespace()
         # Where packets of the full size vanish on the way, TCP finds out by itself (RFC 4821).
-        set_sysctl(
-            namespace, {**NO_IPV6, "ipv4/tcp_mtu_probing": "1", "ipv4/ping_group_range": _every_group()}
-        )
+        settings = {"ipv4/tcp_mtu_probing": "1", "ipv4/ping_group_range": _every_group()}
+        set_sysctl(namespace, {**ONLY_LOOPBACK_IPV6, **settings})
         self._rtnl.add_veth(link, APP_LINK, namespace, self.plan.mtu)
         rtnl = in_namespace(namespace, Rtnl)
         rtnl.set("lo", up=True)
@@ -87,14 +98,15 @@ class Hub:
     def counters(self) -> dict[str, dict[str, tuple[int, int]]]:
         """App → reason → packets and bytes."""
         found = nft.counters(rules.TABLE, self.namespace)
-        return {
-            app.name: {
+        counters = {}
+        for _link, app in rules.linked(self.plan):
+            counters[app.name] = {
                 reason: (found[name].packets, found[name].bytes)
                 for reason in rules.REASONS
                 if (name := rules.counter(reason, app.name)) in found
             }
-            for _link, app in rules.linked(self.plan)
-        }
+            counters[app.name][rules.IPV6] = (in_namespace(self.apps[app.name], _refused_ipv6), 0)
+        return counters
 
     def close(self) -> None:
         """Let go of everything; what still runs in a namespace keeps it."""

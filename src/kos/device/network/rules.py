@@ -24,6 +24,7 @@ REASONS = {
     "destination": "refused: not on the app's allow list, or not behind the tunnel",
     "unasked": "refused: from the tunnel, and no answer to anything the app sent",
 }
+IPV6 = "ipv6"  # counted by the kernel and not by a rule: refused, because there is no IPv6 in the tunnel
 _REJECT = "reject with icmpx type admin-prohibited"
 
 

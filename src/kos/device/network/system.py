@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from kos.device.network.plan import plan_network
 from kos.manifest.model import Manifest
 
 RESTART_SECONDS = 1.0  # pause before a keeper that ended is started again
+COUNTERS_SECONDS = (
+    1.0  # for which counters that were read are new enough: whoever may ask, may ask all the time
+)
 
 
 class SystemNetwork:
@@ -52,6 +56,8 @@ class SystemNetwork:
         self._restart = restart
         self._client: NetworkClient | None = None
         self._handle: int | None = None
+        self._counters: dict[str, dict[str, list[int]]] = {}
+        self._counted_at = -COUNTERS_SECONDS
         self.plan = plan_network(manifest)
         self._start()
 
@@ -153,13 +159,17 @@ class SystemNetwork:
         return path
 
     def counters(self) -> dict[str, dict[str, list[int]]]:
-        """App → reason → packets and bytes; empty without a network."""
-        if self._client is None:
+        """App → reason → packets and bytes; empty without a network, or before it is built."""
+        if self._client is None or not self._client.built:
             return {}
-        try:
-            return self._client.counters()
-        except KosError:
-            return {}
+        now = time.monotonic()
+        if now - self._counted_at >= COUNTERS_SECONDS:
+            self._counted_at = now
+            try:
+                self._counters = self._client.counters()
+            except KosError:
+                self._counters = {}
+        return self._counters
 
     def close(self) -> None:
         self._drop()

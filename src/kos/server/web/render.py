@@ -11,6 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from kos.abi.session import refused
 from kos.abi.version import VERSION
 from kos.server.core.auth.guard import identify, services
 from kos.server.core.auth.permissions import Principal
@@ -53,6 +54,7 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 ENVIRONMENT.filters |= {"ago": ago, "size": size, "when": when, "short": lambda text: (text or "")[:12]}
+ENVIRONMENT.filters["refused"] = refused
 
 
 def page(request: Request, template: str, principal: Principal | None, **values: Any) -> HTMLResponse:

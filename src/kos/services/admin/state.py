@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kos.abi.session import APPS_MAX, AppState, DeviceSettings, Hello, Report, Update
+from kos.abi.session import APPS_MAX, AppState, DeviceSettings, Hello, Report, Update, refused
 from kos.services.admin.updates import Facts
 
 HEALTHY_STATES = ("starting", "running", "recovering")  # the others say that something is wrong
@@ -38,6 +39,7 @@ class DeviceState:
         self.healthy = True
         self.update = Update()
         self.apps: dict[str, AppState] = {}
+        self.traffic = {"sent": 0, "received": 0}  # bytes through the tunnel, of all apps
         self.settings = DeviceSettings()
         self._facts = Facts()
         self._manifest: str | None = None  # the one that runs, as the supervisor says
@@ -68,9 +70,20 @@ class DeviceState:
         self._settle()
         self.healthy = status.get("state") in HEALTHY_STATES
         apps = {}
+        self.traffic = dict.fromkeys(self.traffic, 0)
         for name, app in list(status.get("apps", {}).items())[:APPS_MAX]:
             state = app["state"] if app.get("ready") or app["state"] != "running" else "starting"
-            apps[name] = AppState(state, app.get("restarts", 0), app.get("memory", 0), _ended(app))
+            network = app.get("network", {})
+            apps[name] = AppState(
+                state,
+                app.get("restarts", 0),
+                app.get("memory", 0),
+                _ended(app),
+                app.get("violations", 0),
+                {reason: packets for reason, (packets, _bytes) in network.items()},
+            )
+            for way in self.traffic:
+                self.traffic[way] += network.get(way, (0, 0))[1]
         self.apps = apps
         return self._visible() != before
 
@@ -89,8 +102,17 @@ class DeviceState:
             healthy=self.healthy,
             update=self.update,
             apps=self.apps,
-            metrics=machine_metrics() | {"apps_memory": float(sum(app.memory for app in self.apps.values()))},
+            metrics=machine_metrics() | self._app_metrics(),
         )
+
+    def _app_metrics(self) -> dict[str, float]:
+        apps = self.apps.values()
+        return {
+            "apps_memory": float(sum(app.memory for app in apps)),
+            "network_sent": float(self.traffic["sent"]),
+            "network_received": float(self.traffic["received"]),
+            "refused": float(sum(refused(asdict(app)) for app in apps)),
+        }
 
     def _visible(self) -> object:
         apps = {name: (app.state, app.restarts) for name, app in self.apps.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kos.abi.session import refused
 from kos.tool import options, output
 from kos.tool.server_client import SERVER, ServerClient
 
@@ -25,6 +26,7 @@ def command(device: str, url: str | None, as_json: bool) -> None:
         if key not in ("apps", "metrics"):
             output.result(f"{key:16} {value}")
     rows = [
-        [name, app["state"], app["restarts"], app["memory"] // 1024] for name, app in found["apps"].items()
+        [name, app["state"], app["restarts"], app["memory"] // 1024, refused(app)]
+        for name, app in found["apps"].items()
     ]
-    output.result(output.table(["app", "state", "restarts", "memory KiB"], rows))
+    output.result(output.table(["app", "state", "restarts", "memory KiB", "refused"], rows))

@@ -15,7 +15,10 @@ SECTION = "Run"
 @options.SYSTEM
 @options.JSON
 def command(system: str | None, as_json: bool) -> None:
-    """Show a running system: each app's state, restarts, memory and connections."""
+    """Show a running system: each app's state, restarts, memory, traffic and connections.
+
+    `KiB out` and `KiB in` went through the tunnel; `refused` counts packets and system calls.
+    """
     with runs.connect(system) as client:
         status = client.status()
     if as_json:
@@ -24,7 +27,8 @@ def command(system: str | None, as_json: bool) -> None:
         return
     output.result(f"{status['name']} {status['release']}: {status['state']}, {status['uptime']:.0f} s")
     rows = [_row(name, entry) for name, entry in sorted((status["msg_servers"] | status["apps"]).items())]
-    headings = ["app", "state", "ready", "restarts", "memory KiB", "pid", "connected to"]
+    headings = ["app", "state", "ready", "restarts", "memory KiB", "KiB out", "KiB in", "refused", "pid"]
+    headings.append("connected to")
     output.result(output.table(headings, rows))
 
 
@@ -32,4 +36,9 @@ def _row(name: str, entry: dict[str, Any]) -> list[object]:
     connected = sorted({app for of in entry.get("messages", {}).values() for app in of["connections"]})
     ready = "yes" if entry["ready"] else "no"
     memory = entry["memory"] // 1024
-    return [name, entry["state"], ready, entry["restarts"], memory, entry["pid"], ", ".join(connected)]
+    network = entry.get("network", {})
+    traffic = [network[way][1] // 1024 if network else "" for way in ("sent", "received")]
+    refused = sum(packets for reason, (packets, _) in network.items() if reason not in ("sent", "received"))
+    refused += entry["violations"]
+    row = [name, entry["state"], ready, entry["restarts"], memory, *traffic, refused, entry["pid"]]
+    return [*row, ", ".join(connected)]
