@@ -12,6 +12,7 @@ from pydantic import Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from kos.abi.errors import KosError
 from kos.server.api.common import (
     ERRORS,
     Body,
@@ -59,6 +60,9 @@ class PlanBody(Body):
 class RolloutBody(Body):
     name: Annotated[str, Field(min_length=1, max_length=128)]
     release_id: Annotated[int, Field(ge=1, le=1 << 53)]
+    variants: Annotated[list[Annotated[int, Field(ge=1, le=1 << 53)]], Field(max_length=16)] = Field(
+        default_factory=list
+    )
     target: Annotated[str, Field(max_length=512)] = "*"
     group_id: Annotated[int, Field(ge=1, le=1 << 53)] | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
@@ -69,6 +73,7 @@ class RolloutView(View):
     id: int
     name: str
     release_id: int
+    variants: list[int]
     target: str
     plan: dict[str, Any]
     state: str
@@ -121,6 +126,7 @@ def create_rollout(own: Own, principal: CanWriteRollouts, body: RolloutBody) -> 
     """Plan a rollout; it starts at once, or waits for approval where the plan says so."""
     with own.database.write() as session:
         release = own_row(session, principal, Release, body.release_id, "release")
+        _check_variants(session, principal, release, body.variants)
         queries = [body.target, principal.device_query]
         if body.group_id is not None:
             queries.append(own_row(session, principal, DeviceGroup, body.group_id, "group").query)
@@ -131,6 +137,7 @@ def create_rollout(own: Own, principal: CanWriteRollouts, body: RolloutBody) -> 
             organisation_id=principal.organisation_id,
             name=body.name,
             release_id=release.id,
+            variants=body.variants,
             target=target,
             plan=asdict(plan),
             state=rules.WAITING if plan.approval else rules.RUNNING,
@@ -145,6 +152,19 @@ def create_rollout(own: Own, principal: CanWriteRollouts, body: RolloutBody) -> 
             session, principal, "rollout.create", str(rollout.id), release=release.manifest, target=target
         )
         return detail(session, rollout)
+
+
+def _check_variants(session: Session, principal: Principal, first: Release, numbers: list[int]) -> None:
+    """The same system, each for a platform of its own."""
+    taken = {first.platform.partition(",")[0]}
+    for number in numbers:
+        release = own_row(session, principal, Release, number, "release")
+        platform = release.platform.partition(",")[0]
+        if release.system != first.system:
+            raise KosError(f"release {number} is of {release.system}, not of {first.system}")
+        if platform in taken:
+            raise KosError(f"there are two releases for {platform}", hint="one for each platform")
+        taken.add(platform)
 
 
 @router.get("/rollouts/{rollout_id}")

@@ -147,7 +147,10 @@ def remove(session: Session, principal: Principal, release: Release) -> list[str
     """
     if session.scalar(select(Device.id).where(Device.release_id == release.id).limit(1)):
         raise Conflict("a device still wants this release")
-    if session.scalar(select(Rollout.id).where(Rollout.release_id == release.id).limit(1)):
+    refers = select(Rollout.release_id, Rollout.variants).where(
+        Rollout.organisation_id == release.organisation_id
+    )
+    if any(release.id in (first, *others) for first, others in session.execute(refers)):
         raise Conflict("a rollout refers to this release")
     before = (
         select(RolloutDevice.device_id)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -29,6 +30,31 @@ log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between two looks when nothing happens
 PAUSE = 0.1  # seconds at least between two looks
+
+
+@dataclass(frozen=True)
+class Variants:
+    """A rollout's releases: the same software for each platform."""
+
+    first: Release
+    by_platform: Mapping[str, Release]
+
+    @classmethod
+    def of(cls, session: Session, rollout: Rollout) -> Variants:
+        first = session.get_one(Release, rollout.release_id)
+        found = [first, *(session.get_one(Release, number) for number in rollout.variants)]
+        return cls(first, {_platform(release.platform): release for release in found})
+
+    def fit(self, platform: str) -> bool:
+        """Whether there is a release for a device; one that never said its platform is tried."""
+        return not platform or _platform(platform) in self.by_platform
+
+    def release_for(self, platform: str) -> Release:
+        return self.by_platform.get(_platform(platform), self.first)
+
+
+def _platform(text: str) -> str:
+    return text.partition(",")[0]
 
 
 class RolloutEngine:
@@ -70,9 +96,9 @@ class RolloutEngine:
             rollout = session.get(Rollout, rollout_id, with_for_update=True)
             if rollout is None or rollout.state not in rules.ACTIVE:
                 return [], False
-            release = session.get_one(Release, rollout.release_id)
+            releases = Variants.of(session, rollout)
             plan = rules.Plan.from_json(rollout.plan)
-            changed = self._take_in(session, rollout, release, plan)
+            changed = self._take_in(session, rollout, releases, plan)
             entries = {
                 entry.device_id: entry
                 for entry in session.scalars(
@@ -81,7 +107,7 @@ class RolloutEngine:
             }
             devices = _devices(session, entries)
             told: list[str] = []
-            changed |= self._observe(session, rollout, release, entries, devices, told)
+            changed |= self._observe(session, releases, entries, devices, told)
             decision = rules.advance(
                 plan,
                 rollout.state,
@@ -96,12 +122,12 @@ class RolloutEngine:
             for identity in decision.withdraw:
                 _finish(session, entries[identity], devices[identity], rules.WITHDRAWN, decision.reason, told)
             for identity in decision.offer:
-                self._offer(session, release, entries[identity], devices[identity], told)
+                self._offer(session, releases, entries[identity], devices[identity], told)
             changed |= bool(told) or (decision.state, decision.phase) != (rollout.state, rollout.phase)
             self._settle(session, rollout, decision)
             return told, changed
 
-    def _take_in(self, session: Session, rollout: Rollout, release: Release, plan: rules.Plan) -> bool:
+    def _take_in(self, session: Session, rollout: Rollout, releases: Variants, plan: rules.Plan) -> bool:
         """Devices that match and are not part yet. The first get phases; later ones join the last."""
         known = set(
             session.scalars(select(RolloutDevice.device_id).where(RolloutDevice.rollout_id == rollout.id))
@@ -109,15 +135,10 @@ class RolloutEngine:
         if known and not plan.late_joiners:
             return False
         chosen = matching(rollout.organisation_id, rollout.target).where(Device.status == ACCEPTED)
-        platform = release.platform.partition(",")[0]
         rows = session.execute(chosen.with_only_columns(Device.id, Device.platform)).all()
         fresh = rules.order(
             rollout.id,
-            [
-                identity
-                for identity, its in rows
-                if identity not in known and its.partition(",")[0] in ("", platform)
-            ],
+            [identity for identity, its in rows if identity not in known and releases.fit(its)],
         )
         last = len(plan.phases) - 1
         phases = [last] * len(fresh) if known else rules.phases_of(plan, len(fresh))
@@ -137,8 +158,7 @@ class RolloutEngine:
     def _observe(
         self,
         session: Session,
-        rollout: Rollout,
-        release: Release,
+        releases: Variants,
         entries: dict[str, RolloutDevice],
         devices: dict[str, Device],
         told: list[str],
@@ -148,9 +168,8 @@ class RolloutEngine:
             device = devices[identity]
             if entry.state not in rules.UNDER_WAY or entry.desired_version is None:
                 continue
-            seen = rules.Observed(
-                device.update_version, device.update_state, device.running == release.manifest
-            )
+            running = device.running == releases.release_for(device.platform).manifest
+            seen = rules.Observed(device.update_version, device.update_state, running)
             state = rules.observe(entry.state, entry.desired_version, seen)
             if state == entry.state:
                 continue
@@ -162,8 +181,9 @@ class RolloutEngine:
         return changed
 
     def _offer(
-        self, session: Session, release: Release, entry: RolloutDevice, device: Device, told: list[str]
+        self, session: Session, releases: Variants, entry: RolloutDevice, device: Device, told: list[str]
     ) -> None:
+        release = releases.release_for(device.platform)
         entry.previous_release_id = device.release_id
         entry.offered_at = entry.since = now()
         if device.running == release.manifest and device.release_id == release.id:
@@ -213,9 +233,10 @@ def roll_back(session: Session, rollout: Rollout) -> list[str]:
     told: list[str] = []
     entries = _entries(session, rollout, (rules.HEALTHY, rules.INSTALLED, rules.BOOTED))
     devices = _devices(session, entries)
+    ours = {rollout.release_id, *rollout.variants}
     for identity, entry in entries.items():
         # A device that got something else meanwhile, or that had nothing before, is left alone.
-        if entry.previous_release_id is None or devices[identity].release_id != rollout.release_id:
+        if entry.previous_release_id is None or devices[identity].release_id not in ours:
             continue
         _finish(session, entry, devices[identity], rules.ROLLED_BACK, "rolled back", told)
     return told

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import click
 
+from kos.abi.errors import KosError
 from kos.tool import options, output
 from kos.tool.server_client import SERVER, ServerClient
 
@@ -12,6 +16,12 @@ SECTION = "Servers"
 
 @click.command()
 @click.argument("release")
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="RELEASE",
+    help="The same system for devices of another platform (repeatable).",
+)
 @click.option("--target", default="*", show_default=True, help="Devices that match this query.")
 @click.option("--name", help="How it is called.  [default: the release]")
 @click.option(
@@ -29,12 +39,20 @@ SECTION = "Servers"
     "--timeout", default=3600.0, show_default=True, help="Seconds until a silent device has failed."
 )
 @click.option("--soak", default=0.0, help="Seconds between phases.")
+@click.option(
+    "--window",
+    metavar="HH:MM-HH:MM",
+    help="Offer only at this time of the day (UTC).  [default: always]",
+)
+@click.option("--no-late-joiners", is_flag=True, help="Devices that begin to match later stay out.")
+@click.option("--group", help="Only devices of this group, by number or name.")
 @click.option("--approval", is_flag=True, help="A second person must approve.")
 @click.option("--priority", default=0, help="Before rollouts of lower priority.")
 @SERVER
 @options.JSON
 def command(
     release: str,
+    also: tuple[str, ...],
     target: str,
     name: str | None,
     phases: tuple[str, ...],
@@ -43,6 +61,9 @@ def command(
     max_failure_rate: float,
     timeout: float,
     soak: float,
+    window: str | None,
+    no_late_joiners: bool,
+    group: str | None,
     approval: bool,
     priority: int,
     url: str | None,
@@ -58,12 +79,41 @@ def command(
         "max_failure_rate": max_failure_rate,
         "device_timeout": timeout,
         "soak": soak,
+        "window": _window(window),
+        "late_joiners": not no_late_joiners,
         "approval": approval,
     }
     title = name or f"{wanted['system']} {wanted['version']}"
-    body = {"name": title, "release_id": wanted["id"], "target": target, "priority": priority, "plan": plan}
+    body: dict[str, Any] = {
+        "name": title,
+        "release_id": wanted["id"],
+        "target": target,
+        "priority": priority,
+        "plan": plan,
+    }
+    body["variants"] = [client.release(one)["id"] for one in also]
+    if group:
+        body["group_id"] = _group(client, group)
     found = client.post("/rollouts", body)
     if as_json:
         output.result_json(found)
     else:
         output.result(f"rollout {found['id']}: {found['state']}")
+
+
+def _window(text: str | None) -> list[int] | None:
+    """Minutes of the day of `22:00-04:30`. Raises KosError."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", text)
+    if found is None:
+        raise KosError(f"not a window: {text!r}", hint="such as 22:00-04:30, in UTC")
+    begin, begin_minute, end, end_minute = map(int, found.groups())
+    return [begin * 60 + begin_minute, min(end * 60 + end_minute, 24 * 60)]
+
+
+def _group(client: ServerClient, name: str) -> int:
+    for one in client.get("/groups"):
+        if name in (str(one["id"]), one["name"]):
+            return int(one["id"])
+    raise KosError(f"no group called {name!r}", hint="kos-tool server.groups.list shows all")

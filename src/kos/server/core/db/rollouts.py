@@ -18,6 +18,8 @@ class Rollout(Base):
     organisation_id: Mapped[OrganisationKey]
     name: Mapped[Name]
     release_id: Mapped[int] = mapped_column(BigKey, ForeignKey("release.id"))
+    # The same software for other platforms: ids of releases, one for each platform.
+    variants: Mapped[list[int]] = mapped_column(JsonColumn, default=list, server_default="[]")
     target: Mapped[str] = mapped_column(String(512))
     plan: Mapped[dict[str, Any]] = mapped_column(JsonColumn)
     state: Mapped[str] = mapped_column(String(16), index=True)
