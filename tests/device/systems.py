@@ -72,7 +72,7 @@ def install(
 ) -> Path:
     """Write manifest.json and the store of a system into `directory`."""
     images = directory / "store" / "images"
-    images.mkdir(parents=True)
+    images.mkdir(parents=True, exist_ok=True)
     for name, each in apps.items():
         python, c = each.pop("source", None), each.pop("c_source", None)
         if python is not None:

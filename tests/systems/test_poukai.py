@@ -97,3 +97,75 @@ def test_a_wrong_bus_is_refused(package: I2CServer, message: str):
     with pytest.raises(ManifestError, match=message) as caught:
         with_sensor().put_app(package)
     assert caught.value.where.startswith(__file__)
+
+
+def traced_by(manifest) -> set[str]:
+    return {
+        app.name
+        for app, port, access in manifest.grants()
+        if port.name == services.PORT_TRACE and access.role == "client"
+    }
+
+
+class WithApps(System):
+    """Two apps, one of which speaks to nobody."""
+
+    def setup(self, ctx: Context) -> Context:
+        ctx = ctx.put_app(App("sensor", PythonImage("sensor"))).put_app(App("alone", PythonImage("alone")))
+        return ctx.connect_protocol("sensor", Poukai.log)
+
+
+def test_tracing_reaches_every_app_that_sends_messages_and_those_put_later():
+    class Traced(WithApps):
+        base = Poukai(tracing=True, admin=True)
+
+    manifest = Traced().manifest()
+    assert manifest.options.tracing
+    assert traced_by(manifest) == set(manifest.apps) - {"trace_server", "alone"}
+    readers = {
+        app.name for app, port, access in manifest.grants()
+        if port.name == services.PORT_TRACE_ADMIN and access.role == "client"
+    }  # fmt: skip
+    assert readers == {"admin"}
+
+
+def test_only_the_apps_that_are_named_are_traced():
+    class Traced(WithApps):
+        base = Poukai(tracing=["sensor"])
+
+    assert traced_by(Traced().manifest()) == {"sensor"}
+
+
+def test_tracing_an_app_that_does_not_exist_is_an_error():
+    class Traced(WithApps):
+        base = Poukai(tracing=["nobody"])
+
+    with pytest.raises(ManifestError, match="nobody"):
+        Traced().manifest()
+
+
+def test_the_option_switches_tracing_on_and_off_by_itself():
+    class Switched(WithApps):
+        base = Poukai
+
+        def setup(self, ctx: Context) -> Context:
+            return super().setup(ctx).set_kos_options(tracing=True)
+
+    class Off(WithApps):
+        base = Poukai(tracing=True)
+
+        def setup(self, ctx: Context) -> Context:
+            return super().setup(ctx).set_kos_options(tracing=False)
+
+    assert traced_by(Switched().manifest()) == {
+        "rng_server",
+        "log_server",
+        "key_store",
+        "self_test",
+        "sensor",
+    }
+    assert traced_by(Off().manifest()) == set()
+
+
+def test_no_trace_is_no_different_from_before():
+    assert "trace_server" not in Poukai().manifest().apps

@@ -60,12 +60,17 @@ def main():
 """
 
 
-def build(folder: Path) -> Builder:
-    """The system's project, ready to be built."""
-    project = folder / "talkers"
+def project(folder: Path) -> Path:
+    """The system's project."""
+    made = folder / "talkers"
     for name, text in (("station", STATION), ("wx", WX)):
-        (project / name).mkdir(parents=True)
-        (project / name / f"{name}.py").write_text(text)
-        (project / name / "pyproject.toml").write_text(f'[project]\nname = "{name}"\nversion = "1"\n')
-    (project / "system.py").write_text(SYSTEM)
-    return Builder(load_project(project), "host", may_lock=False, say=lambda _text: None)
+        (made / name).mkdir(parents=True)
+        (made / name / f"{name}.py").write_text(text)
+        (made / name / "pyproject.toml").write_text(f'[project]\nname = "{name}"\nversion = "1"\n')
+    (made / "system.py").write_text(SYSTEM)
+    return made
+
+
+def build(folder: Path) -> Builder:
+    """The system, ready to be built."""
+    return Builder(load_project(project(folder)), "host", may_lock=False, say=lambda _text: None)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from kos.abi.control import HEADER, PACKET_MAX, Op
 from kos.abi.status import Status
+from kos.abi.trace import RECORD_SIZE
 
 DEADLINE = 10.0  # seconds that any answer may take before the test fails
 
@@ -42,10 +43,10 @@ class Edges:
 class App:
     """One registered app and its end of the control connection."""
 
-    def __init__(self, server: Server, name: str, app_id: int, access: dict[str, str]) -> None:
+    def __init__(self, server: Server, name: str, app_id: int, access: dict[str, str], **more: int) -> None:
         self.name = name
         self.id = app_id
-        self.socket = server.register(name, app_id, access)
+        self.socket = server.register(name, app_id, access, **more)
         self.socket.settimeout(DEADLINE)
         self.page_fd = self.event_fd = self.completion_fd = -1
         self._edges: list[Edges] = []
@@ -137,16 +138,23 @@ class Server:
             if not part["more"]:
                 return apps
 
-    def register(self, name: str, app_id: int, access: dict[str, str]) -> socket.socket:
-        """The app's end of a new control connection."""
+    def register(self, name: str, app_id: int, access: dict[str, str], **more: int) -> socket.socket:
+        """The app's end of a new control connection; `more` is what else the supervisor says of it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         grants = {port: {"role": role} for port, role in access.items()}
         with theirs:
-            self.command({"op": "register", "app": name, "id": app_id, "access": grants}, theirs)
+            self.command({"op": "register", "app": name, "id": app_id, "access": grants, **more}, theirs)
         return ours
 
     def app(self, name: str, **access: str) -> App:
         app = App(self, name, 0x10000 + next(self._ids), access)
+        self._apps.append(app)
+        return app.hello()
+
+    def traced(self, name: str, *, tracer: bool = False, **access: str) -> App:
+        """An app that leaves records, or the trace server that reads them."""
+        more = {"tracer": True} if tracer else {"traced": RECORD_SIZE}
+        app = App(self, name, 0x10000 + next(self._ids), access, **more)
         self._apps.append(app)
         return app.hello()
 

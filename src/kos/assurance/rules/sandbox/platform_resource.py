@@ -9,7 +9,7 @@ from kos.manifest import Keys, Kvm, Supervisor
 # Resource → the core services that need it, and what it gives.
 _NEEDED = {
     Keys: (("keystore",), "the key partition"),
-    Supervisor: (("selftest", "admin"), "the supervisor's socket"),
+    Supervisor: (("selftest", "admin", "trace"), "the supervisor's socket"),
     Kvm: (("vmm",), "hardware virtualisation"),
 }
 

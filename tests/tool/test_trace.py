@@ -1,0 +1,65 @@
+"""kos-tool trace: the table, JSON, the file for Perfetto, one app of many, and mistakes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.tool.running import going_on, kos_tool
+from tests.tracing import talkers
+from tests.tracing.chrome import check_document
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap: apt-get install bubblewrap"),
+]
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "runtime").mkdir(mode=0o700)
+    return {"XDG_RUNTIME_DIR": str(tmp_path / "runtime"), "KOS_NO_STUDIO": "1"}
+
+
+def test_a_running_system_is_traced(tmp_path: Path, runtime: dict[str, str]) -> None:
+    project, file = talkers.project(tmp_path), tmp_path / "trace.json"
+    with going_on("run", project, output=tmp_path / "out", **runtime) as run:
+        run.until_printed("| talking")
+        done = kos_tool("trace", "talkers", "--seconds", "1.5", "--output", file, **runtime)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split()[:4] == ["app", "port", "calls", "served"]
+        assert "weather_protocol" in done.stdout and f"events in {file}" in done.stderr
+        document = json.loads(file.read_text())
+        check_document(document)
+        events = document["traceEvents"]
+        names = {one["args"]["name"]: one["pid"] for one in events if one["name"] == "process_name"}
+        ends = {one["id"]: one["pid"] for one in events if one["ph"] == "f"}
+        arrows = {(one["pid"], ends[one["id"]]) for one in events if one["ph"] == "s"}
+        assert (names["wx"], names["station"]) in arrows and (names["station"], names["log_server"]) in arrows
+
+        done = kos_tool("trace", "--seconds", "1", "--app", "wx", "--json", **runtime)
+        found = json.loads(done.stdout)
+        assert list(found["apps"]) == ["wx"] and found["apps"]["wx"]["calls"] > 0
+        assert found["lost"] == {} and found["invalid"] == {}
+        assert found["ports"][0]["port"] == "weather_protocol" and found["ports"][0]["p50"] > 0
+
+        done = kos_tool("trace", "--seconds", "0.5", "--app", "nobody", **runtime)
+        assert done.returncode == 1 and "no traced app 'nobody'" in done.stderr and "wx" in done.stderr
+        done = kos_tool("trace", "--seconds", "0.5", "--output", tmp_path / "no" / "such", **runtime)
+        assert done.returncode == 1 and "cannot be written" in done.stderr
+        with going_on("trace", output=tmp_path / "traced", **runtime) as trace:
+            trace.until_printed("tracing; Ctrl-C ends it")
+            assert trace.interrupt() == 0
+            assert "p50" in trace.text(), "what was seen until then is told"
+
+
+def test_a_system_that_does_not_trace_says_how_to(tmp_path: Path, runtime: dict[str, str]) -> None:
+    kos_tool("new.system", "small", cwd=tmp_path)
+    with going_on("run", tmp_path / "small", output=tmp_path / "out", **runtime) as run:
+        run.until_printed("apps ready after")
+        done = kos_tool("trace", **runtime)
+        assert done.returncode == 1
+        assert "this system does not trace" in done.stderr and "Poukai(tracing=True)" in done.stderr
