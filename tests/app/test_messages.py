@@ -34,6 +34,8 @@ def handle(request):
     if request.label == 9:
         reply = request.token.call(1, 0, b"back to you")
         return app.Status.OK, 0, reply.payload
+    if request.label == 10:
+        return [bytes(4097), "text", (-1, 0), (1 << 64, 0), (1, 2, 3, 4, 5), 7][request.param]
     raise app.StatusError(app.Status.NOT_IMPLEMENTED)
 server.bind("echo", handle, flags=app.FLAG_SEND_PAYLOAD | app.FLAG_SEND_TOKEN)
 app.ready()
@@ -89,6 +91,11 @@ def test_a_failure_label_is_raised_unless_unchecked(client) -> None:
 
 def test_a_handlers_bug_is_answered_and_ends_nothing(client) -> None:
     assert client.ask("token.call(4)") == "status INTERNAL_ERROR"
+
+
+@pytest.mark.parametrize("which", range(6), ids=["long", "text", "negative", "wide", "many", "number"])
+def test_what_a_handler_may_not_return_is_answered_and_ends_nothing(client, which: int) -> None:
+    assert client.ask(f"token.call(10, {which})") == "status INTERNAL_ERROR"
     assert client.ask("token.call(2, 1).param") == "2"
 
 

@@ -61,16 +61,33 @@ class Request(Message):
         queued: it came through the bounded queue.
     """
 
-    __slots__ = ("client", "one_way", "queued")
+    __slots__ = ("_marks", "client")
 
     def __init__(
         self, label: int, param: int, payload: bytes, token: Token | None, client: Connection, marks: int
     ) -> None:
-        super().__init__(label, param, payload, token)
+        # All here and nothing worked out before it is asked for: this runs for every message.
+        self.label = label
+        self.param = param
+        self.payload = payload
+        self.token = token
         self.client = client
-        self.queued = bool(marks & METADATA_QUEUED)
-        self.one_way = self.queued or bool(marks & METADATA_ONE_WAY)
+        self._marks = marks
 
+    @property
+    def queued(self) -> bool:
+        return bool(self._marks & METADATA_QUEUED)
+
+    @property
+    def one_way(self) -> bool:
+        return bool(self._marks & (METADATA_QUEUED | METADATA_ONE_WAY))
+
+
+OK = int(Status.OK)
+# The label, param, payload and token of an answer.
+Answer = tuple[int, int, Payload, Token | None]
+NOTHING: Answer = (OK, 0, b"", None)
+FAILURE: Answer = (int(Status.INTERNAL_ERROR), 0, b"", None)
 
 # What a handler may return: nothing (OK), a payload (OK, with its size as param), or a message's label,
 # param, payload and token, of which the last ones may be left out.
@@ -160,33 +177,36 @@ class Server:
         """
         self._running = True
         wait = -1 if interval is None else int(interval * 1_000_000)
-        answer: Message = Message(Status.OK)
+        receive, answer = _native.reply_receive, self._answer
+        label, param, payload, token = NOTHING
+        received = None
         while self._running:
-            token = answer.token
+            sent = token
             try:
-                received = _native.reply_receive(
-                    answer.label,
-                    answer.param,
-                    answer.payload,
-                    token.slot if token else 0,
-                    self._accept_tokens,
-                    wait,
-                )
+                received = receive(label, param, payload, sent.slot if sent else 0, self._accept_tokens, wait)
             except StatusError as error:
-                answer = Message(Status.OK)
                 if error.status is not Status.NO_REPLY:
                     raise
+                label, param, payload, token = NOTHING
+                received = None
                 if every:
                     every()
+            except (TypeError, ValueError, OverflowError):
+                if received is None:
+                    raise
+                sys.excepthook(*sys.exc_info())  # what the handler returned cannot be sent
+                label, param, payload, token = FAILURE
+                received = None
             else:
-                answer = self._answer(*received)
+                label, param, payload, token = answer(*received)
             finally:
-                if token:
-                    token.delete()
-        token = answer.token
-        _native.reply(answer.label, answer.param, answer.payload, token.slot if token else 0)
-        if token:
-            token.delete()
+                if sent:
+                    sent.delete()
+        try:
+            _native.reply(label, param, payload, token.slot if token else 0)
+        finally:
+            if token:
+                token.delete()
 
     def stop(self) -> None:
         """End `serve` after the message that is being handled."""
@@ -194,24 +214,32 @@ class Server:
 
     def _answer(
         self, label: int, param: int, payload: bytes, slot: int, badge: int, caller: int, marks: int
-    ) -> Message:
+    ) -> Answer:
         token = Token(slot) if slot else None
-        port = self._ports.get(badge)
         try:
-            if port is not None:
-                return self._connect(port, param, payload, caller)
             client = self._connections.get(badge)
             if client is None:
-                raise StatusError(Status.INVALID_TOKEN)
+                port = self._ports.get(badge)
+                if port is None:
+                    raise StatusError(Status.INVALID_TOKEN)
+                return self._connect(port, param, payload, caller)
             client.caller_id = caller
-            return _result(_handle(client.handle, Request(label, param, payload, token, client, marks)))
+            handle = client.handle
+            if isinstance(handle, dict):
+                handle = handle.get(label, _not_implemented)
+            result = handle(Request(label, param, payload, token, client, marks))
+            if result is None:
+                return NOTHING
+            if type(result) is bytes:
+                return (OK, len(result), result, None)
+            return _result(result)
         except StatusError as error:
-            return Message(error.status)
+            return (error.status, 0, b"", None)
         except Exception:
             sys.excepthook(*sys.exc_info())
-            return Message(Status.INTERNAL_ERROR)
+            return FAILURE
 
-    def _connect(self, port: _Port, param: int, payload: bytes, caller: int) -> Message:
+    def _connect(self, port: _Port, param: int, payload: bytes, caller: int) -> Answer:
         """Give the app a token; asked again, as after its restart, it keeps its badge and starts afresh."""
         badge = self._badges.get((port.name, caller))
         connection = self._new_connection(port.name, caller, port.handle, badge)
@@ -222,7 +250,7 @@ class Server:
                 del self._connections[connection.badge]
                 raise
         self._badges[port.name, caller] = connection.badge
-        return Message(Status.OK, token=Token(_native.token_create(connection.badge, port.flags)))
+        return (OK, 0, b"", Token(_native.token_create(connection.badge, port.flags)))
 
     def _new_connection(
         self, port: str, caller: int, handle: Handler, badge: int | None = None
@@ -246,20 +274,14 @@ class _Port:
         self.connect = connect
 
 
-def _handle(handle: Handler, request: Request) -> Result:
-    if isinstance(handle, dict):
-        function = handle.get(request.label)
-        if function is None:
-            raise StatusError(Status.NOT_IMPLEMENTED)
-        return function(request)
-    return handle(request)
+def _not_implemented(_request: Request) -> None:
+    raise StatusError(Status.NOT_IMPLEMENTED)
 
 
-def _result(result: Result) -> Message:
-    if result is None:
-        return Message(Status.OK)
+def _result(result: Message | Payload | tuple) -> Answer:
+    """What a handler returned, in full. Raises TypeError for what is none of these."""
     if isinstance(result, Message):
-        return result
+        return (result.label, result.param, result.payload, result.token)
     if isinstance(result, tuple):
-        return Message(*result)
-    return Message(Status.OK, len(result), result)
+        return tuple(Message(*result))
+    return (OK, len(result), result, None)

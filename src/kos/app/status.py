@@ -2,7 +2,7 @@
 
 from kos.abi.status import MEANINGS, Status
 
-SUCCESSES = frozenset((Status.OK, Status.CREATED, Status.PONG))
+SUCCESSES = frozenset(map(int, (Status.OK, Status.CREATED, Status.PONG)))  # plain numbers: compared for every reply
 
 
 class StatusError(Exception):

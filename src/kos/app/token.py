@@ -16,6 +16,7 @@ from kos.app.status import StatusError, is_failure
 
 _native.register(StatusError)
 
+OK = int(Status.OK)
 Payload = bytes | bytearray | memoryview
 
 RETRY_FIRST = 0.01  # seconds until a port that nobody serves yet is asked for again; doubles each time
@@ -86,7 +87,7 @@ class Token:
         if token:
             token.delete()
         reply = Message(label, param, data, Token(slot) if slot else None)
-        if check and is_failure(label):
+        if check and label != OK and is_failure(label):
             raise StatusError(label)
         return reply
 
