@@ -97,25 +97,6 @@ static kos_status_t check_request(const struct slot *slot, const kos_msg_t *msg)
     return STATUS_OK;
 }
 
-/* Turn the message's token into a ticket for the owner, before `use` is held: no one holds two slots. */
-static kos_status_t offer_token(kos_token_t token, struct slot *slot, const kos_msg_t *msg, uint32_t *ticket)
-{
-    kos_token_t moved = kos_msg_transfer_token(msg->metadata);
-    *ticket = 0;
-    if (moved == 0) {
-        return STATUS_OK;
-    }
-    if (moved == token) {
-        return STATUS_BAD_REQUEST;
-    }
-    pthread_mutex_lock(&slot->lock);
-    kos_status_t status = check_request(slot, msg);
-    struct connection *connection = slot->connection;
-    uint64_t mailbox_id = slot->mailbox_id;
-    pthread_mutex_unlock(&slot->lock);
-    return status == STATUS_OK ? token_offer(moved, connection, mailbox_id, ticket) : status;
-}
-
 /* Write a request and wake the owner. `use` is held; the request before it was taken. */
 static uint32_t publish(struct slot *slot, uint32_t kind, kos_word_t reply_flags, const kos_msg_t *msg,
                         uint32_t ticket)
@@ -147,18 +128,36 @@ static uint32_t publish(struct slot *slot, uint32_t kind, kos_word_t reply_flags
     return slot->request_seq;
 }
 
-/* Check, wait for the request before this one to be taken, publish. */
-static kos_status_t start(struct slot *slot, uint32_t kind, kos_word_t reply_flags, const kos_msg_t *msg,
-                          uint32_t ticket)
+/* Check, and wait for the request before this one to be taken. `use` is held. */
+static kos_status_t prepare(struct slot *slot, const kos_msg_t *msg)
 {
     kos_status_t status = check_request(slot, msg);
     if (status == STATUS_OK && read_word(&slot->mailbox->taken_seq) != slot->request_seq) {
         status = wait_for(slot, &slot->mailbox->taken_seq, slot->request_seq);
     }
-    if (status == STATUS_OK) {
-        publish(slot, kind, reply_flags, msg, ticket);
-    }
     return status;
+}
+
+/*
+ * Turn the message's token into a ticket for the owner. A mailbox carries one offer: the message before this one
+ * was taken, and `tokens` is held. `use` is not: no one holds two slots.
+ */
+static kos_status_t offer_token(kos_token_t token, struct slot *slot, const kos_msg_t *msg, uint32_t *ticket)
+{
+    kos_token_t moved = kos_msg_transfer_token(msg->metadata);
+    *ticket = 0;
+    if (moved == 0) {
+        return STATUS_OK;
+    }
+    if (moved == token) {
+        return STATUS_BAD_REQUEST;
+    }
+    pthread_mutex_lock(&slot->use);
+    kos_status_t status = prepare(slot, msg);
+    struct connection *connection = slot->connection;
+    uint64_t mailbox_id = slot->mailbox_id;
+    pthread_mutex_unlock(&slot->use);
+    return status == STATUS_OK ? token_offer(moved, connection, mailbox_id, ticket) : status;
 }
 
 struct reply {
@@ -172,6 +171,10 @@ static void read_reply(struct slot *slot, kos_word_t reply_flags, kos_msg_t *msg
 {
     struct mailbox *mailbox = slot->mailbox;
     uint32_t size = peek_word(&mailbox->reply_size);
+    if (size > KOS_MSG_PAYLOAD_MAX_SIZE && !slot->complained) {
+        slot->complained = true;
+        control_words(slot->connection, KOS_OP_COMPLAIN, slot->mailbox_id, KOS_COMPLAINT_HEADER, 0);
+    }
     if (size > KOS_MSG_PAYLOAD_MAX_SIZE || (reply_flags & KOS_MSG_FLAG_SEND_PAYLOAD) == 0) {
         size = 0;
     }
@@ -184,34 +187,64 @@ static void read_reply(struct slot *slot, kos_word_t reply_flags, kos_msg_t *msg
     reply->mailbox_id = slot->mailbox_id;
 }
 
+static kos_status_t call(struct slot *slot, kos_word_t reply_flags, kos_msg_t *msg, uint32_t ticket,
+                         struct reply *reply)
+{
+    pthread_mutex_lock(&slot->use);
+    kos_status_t status = prepare(slot, msg);
+    if (status == STATUS_OK) {
+        publish(slot, KOS_ABI_REQUEST_CALL, reply_flags, msg, ticket);
+        status = wait_for(slot, &slot->mailbox->reply_seq, slot->request_seq);
+    }
+    if (status == STATUS_OK) {
+        read_reply(slot, reply_flags, msg, reply);
+    }
+    TRACE(TRACE_MESSAGE(msg), .kind = KOS_TRACE_KIND_CALL_END, .mailbox = slot->mailbox_id,
+          .sequence = slot->request_seq, .slot = slot_number(slot), .status = status, .connection = slot->connection,
+          .payload = client_payload);
+    pthread_mutex_unlock(&slot->use);
+    return status;
+}
+
+/* A call that a token goes or comes with: the next such one begins when that token has arrived. */
+static kos_status_t call_with_tokens(kos_token_t token, struct slot *slot, kos_word_t reply_flags, kos_msg_t *msg)
+{
+    uint32_t ticket;
+    struct reply reply = {0};
+    pthread_mutex_lock(&slot->tokens);
+    kos_status_t status = offer_token(token, slot, msg, &ticket);
+    if (status == STATUS_OK) {
+        status = call(slot, reply_flags, msg, ticket, &reply);
+    }
+    if (reply.ticket != 0 &&
+        token_accept(client_receive_slot, reply.connection, reply.mailbox_id, reply.ticket) == STATUS_OK) {
+        msg->metadata |= (kos_word_t)client_receive_slot << KOS_ABI_METADATA_TOKEN_SHIFT;
+    }
+    pthread_mutex_unlock(&slot->tokens);
+    return status;
+}
+
 kos_status_t kos_msg_call(kos_token_t token, kos_word_t reply_flags, kos_msg_t *msg)
 {
     struct slot *slot = slot_at(token);
     if (slot == NULL || msg == NULL) {
         return STATUS_BAD_REQUEST;
     }
-    uint32_t ticket;
+    if (kos_msg_transfer_token(msg->metadata) != 0 || (reply_flags & KOS_MSG_FLAG_SEND_TOKEN) != 0) {
+        return call_with_tokens(token, slot, reply_flags, msg);
+    }
     struct reply reply = {0};
-    kos_status_t status = offer_token(token, slot, msg, &ticket);
-    if (status != STATUS_OK) {
-        return status;
-    }
+    return call(slot, reply_flags, msg, 0, &reply);
+}
+
+static kos_status_t send_one_way(struct slot *slot, const kos_msg_t *msg, uint32_t ticket)
+{
     pthread_mutex_lock(&slot->use);
-    status = start(slot, KOS_ABI_REQUEST_CALL, reply_flags, msg, ticket);
+    kos_status_t status = prepare(slot, msg);
     if (status == STATUS_OK) {
-        status = wait_for(slot, &slot->mailbox->reply_seq, slot->request_seq);
+        publish(slot, KOS_ABI_REQUEST_SEND, 0, msg, ticket);
     }
-    if (status == STATUS_OK) {
-        read_reply(slot, reply_flags, msg, &reply);
-    }
-    TRACE(TRACE_MESSAGE(msg), .kind = KOS_TRACE_KIND_CALL_END, .mailbox = slot->mailbox_id,
-          .sequence = slot->request_seq, .slot = token, .status = status, .connection = slot->connection,
-          .payload = client_payload);
     pthread_mutex_unlock(&slot->use);
-    if (reply.ticket != 0 &&
-        token_accept(client_receive_slot, reply.connection, reply.mailbox_id, reply.ticket) == STATUS_OK) {
-        msg->metadata |= (kos_word_t)client_receive_slot << KOS_ABI_METADATA_TOKEN_SHIFT;
-    }
     return status;
 }
 
@@ -221,14 +254,16 @@ kos_status_t kos_msg_send(kos_token_t token, kos_msg_t msg)
     if (slot == NULL) {
         return STATUS_BAD_REQUEST;
     }
-    uint32_t ticket;
-    kos_status_t status = offer_token(token, slot, &msg, &ticket);
-    if (status != STATUS_OK) {
-        return status;
+    if (kos_msg_transfer_token(msg.metadata) == 0) {
+        return send_one_way(slot, &msg, 0);
     }
-    pthread_mutex_lock(&slot->use);
-    status = start(slot, KOS_ABI_REQUEST_SEND, 0, &msg, ticket);
-    pthread_mutex_unlock(&slot->use);
+    uint32_t ticket;
+    pthread_mutex_lock(&slot->tokens);
+    kos_status_t status = offer_token(token, slot, &msg, &ticket);
+    if (status == STATUS_OK) {
+        status = send_one_way(slot, &msg, ticket);
+    }
+    pthread_mutex_unlock(&slot->tokens);
     return status;
 }
 

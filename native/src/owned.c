@@ -155,12 +155,31 @@ static void write_reply(struct owned *owned, uint32_t seq, const kos_msg_t *msg,
     wake_holder(mailbox);
 }
 
-/* One message used up a single-use token: no second one is taken, and the message server ends it. */
+/* Once for each mailbox: a holder that goes on does not get more of our time than its answers take. */
+static void complain(struct owned *owned, uint32_t what)
+{
+    if (!owned->complained) {
+        owned->complained = true;
+        control_words(owned->connection, KOS_OP_COMPLAIN, owned->id, what, 0);
+    }
+}
+
+/* One message used up a single-use token: no second one is taken. */
 static void use_up(struct owned *owned)
 {
     if ((owned->flags & KOS_MSG_TOKEN_FLAG_SINGLE_USE) != 0) {
         owned->used = true;
     }
+}
+
+/* ... and the message server ends it, once that message was answered. */
+static void end_single_use(struct owned *owned)
+{
+    if (read_word(&owned->mailbox->request_seq) != owned->request_seq) {
+        complain(owned, KOS_COMPLAINT_USED);
+    }
+    detach(owned);
+    owned->dropped = true;
 }
 
 static bool take_queued(struct owned *owned, struct received *received)
@@ -173,6 +192,7 @@ static bool take_queued(struct owned *owned, struct received *received)
     /* A head that is impossibly far ahead: the holder wrote over its own messages; take what is there. */
     if (head - owned->queue_tail != count) {
         owned->queue_tail = head - count;
+        complain(owned, KOS_COMPLAINT_QUEUE);
     }
     const struct queue_entry *entry = &owned->mailbox->queue[owned->queue_tail % KOS_ABI_QUEUE_LENGTH];
     received->msg = kos_msg_new((kos_word_t)entry->label, 0, KOS_ABI_QUEUE_BYTES, 0, 0);
@@ -190,17 +210,19 @@ struct request {
     uint64_t label, param;
 };
 
-static kos_status_t check(const struct owned *owned, const struct request *request)
+static kos_status_t check(struct owned *owned, const struct request *request)
 {
     if (owned->used) {
         return STATUS_INVALID_TOKEN;
     }
     if ((request->kind != KOS_ABI_REQUEST_CALL && request->kind != KOS_ABI_REQUEST_SEND) ||
         request->size > KOS_MSG_PAYLOAD_MAX_SIZE) {
+        complain(owned, KOS_COMPLAINT_HEADER);
         return STATUS_BAD_REQUEST;
     }
     if ((request->size > 0 && (owned->flags & KOS_MSG_FLAG_SEND_PAYLOAD) == 0) ||
         (request->ticket != 0 && (owned->flags & KOS_MSG_FLAG_SEND_TOKEN) == 0)) {
+        complain(owned, KOS_COMPLAINT_FLAGS);
         return STATUS_UNAUTHORIZED;
     }
     return STATUS_OK;
@@ -270,8 +292,7 @@ bool owned_take(struct received *received)
         struct owned *owned = table[last_served];
         taken = take_one(owned, received);
         if (taken && owned->used && !owned->serving) {
-            detach(owned);
-            owned->dropped = true;
+            end_single_use(owned);
         }
         if (owned->closed && !taken) {
             /* Another mailbox moves into this place: look at it too, or it waits for someone else's wake-up. */
@@ -316,8 +337,7 @@ void owned_reply(struct received *received, const kos_msg_t *msg, uint32_t ticke
     if (owned->closed) {
         reap(index_of(owned));
     } else if (owned->used) {
-        detach(owned);
-        owned->dropped = true;
+        end_single_use(owned);
     } else if (read_word(&owned->mailbox->request_seq) != owned->request_seq) {
         /* Came while we served the one before: the leader passed over it and may sleep. */
         wake_event(owned->event_fd);

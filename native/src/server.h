@@ -23,6 +23,7 @@ struct owned {
     bool serving; /* a thread of ours has its call and owes the reply */
     bool closed;  /* only what was sent before the end is still taken */
     bool dropped; /* revoked by us: nothing is taken any more */
+    bool complained; /* the message server was told what its holder does */
     uint32_t final_seq;
     uint32_t final_head;
     uint64_t id;

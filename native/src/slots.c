@@ -12,6 +12,7 @@ static void prepare(void)
     for (unsigned i = 0; i < KOS_MSG_TOKENS_PER_APP; i++) {
         pthread_mutex_init(&slots[i].use, NULL);
         pthread_mutex_init(&slots[i].lock, NULL);
+        pthread_mutex_init(&slots[i].tokens, NULL);
         slots[i].fd = -1;
     }
 }
@@ -75,6 +76,7 @@ void slot_forget(struct slot *slot)
     slot->kind = KOS_TOKEN_KIND_NONE;
     slot->flags = 0;
     slot->used = false;
+    slot->complained = false;
     slot->badge = 0;
     slot->connection = NULL;
     slot->mailbox_id = 0;

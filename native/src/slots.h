@@ -2,9 +2,10 @@
  * The app's 64 token slots: what libkos knows of each. Authority is the message server's: a wrong record here
  * harms only this app.
  *
- * Two locks for each slot. `use` is held for the length of a request: a token carries one at a time. `lock` guards
+ * Three locks for each slot. `use` is held for the length of a request: a token carries one at a time. `lock` guards
  * the record. Whoever changes a record holds both, `use` first; whoever holds either may read it. No one holds two
- * slots at a time, except slots_move.
+ * slots at a time, except slots_move. `tokens` is held, before any other, while a token travels with a request or
+ * its reply: a mailbox has room for one offer each way.
  */
 #ifndef KOS_SRC_SLOTS_H
 #define KOS_SRC_SLOTS_H
@@ -18,9 +19,11 @@
 struct slot {
     pthread_mutex_t use;
     pthread_mutex_t lock;
+    pthread_mutex_t tokens;
     uint32_t kind; /* KOS_TOKEN_KIND_… */
     uint32_t flags;
     bool used;                     /* a single-use token that carried its message */
+    bool complained;               /* the message server was told what its owner does */
     uint64_t badge;                /* of a token of our own */
     struct connection *connection; /* NULL: a token of our own that no message server knows yet */
     uint64_t mailbox_id;

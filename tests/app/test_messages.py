@@ -158,3 +158,49 @@ def test_the_end_of_the_message_server_ends_waiting(client, running: System) -> 
     assert client.ask("app.connect('echo', timeout=5)") == "status UNAVAILABLE"
     assert client.ask("token.call(2)") == "status UNAVAILABLE"
     assert client.ask("app.ping()") == "status UNAVAILABLE"
+
+
+_COLLECTOR = """
+import threading
+from kos import app
+server = app.Server(accept_tokens=True)
+seen = []
+def handle(request):
+    if request.label == 1:
+        seen.append(request.token is not None)
+        return None
+    if request.label == 2:
+        token, _ = server.create_token(lambda again: (app.Status.OK, request.param))
+        return app.Status.OK, request.param, b"", token
+    return app.Status.OK, 0, bytes(seen)
+server.bind("other", handle, flags=app.FLAG_SEND_PAYLOAD | app.FLAG_SEND_TOKEN)
+app.ready()
+server.serve()
+"""
+_GIVER = """
+import threading
+from kos import app
+token = app.connect("other")
+mine = app.Server()
+for _ in range(50):
+    token.send(1, token=mine.create_token(lambda request: None)[0])
+print(token.call(3).payload == bytes([1] * 50))
+wrong = []
+def ask(first):
+    for number in range(first, first + 50):
+        reply = token.call(2, number, accept_token=True)
+        if reply.token is None or reply.token.call(0).param != number:
+            wrong.append(number)
+threads = [threading.Thread(target=ask, args=(1000 * n,)) for n in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(wrong)
+"""
+
+
+def test_tokens_that_follow_each_other_through_one_mailbox_all_arrive(running: System) -> None:
+    """One way without waiting, and in replies to several threads."""
+    running.start_python("collector", {"other": "server"}, _COLLECTOR)
+    running.servers["msg0"].event("ready", app="collector")
+    giver = running.start_python("giver", {"other": "client"}, _GIVER)
+    assert giver.lines(2) == ["True", "[]"]

@@ -49,9 +49,11 @@ def test_a_malformed_packet_is_refused_and_reported(server, packet, says):
     assert hostile.ask(Op.PING).status == Status.PONG
 
 
-@pytest.mark.parametrize("op", [0, 22, 0xFFFFFFFF])
-def test_an_unknown_operation_is_refused(server, op):
+@pytest.mark.parametrize("op", [0, max(Op) + 1, 0xFFFFFFFF])
+def test_an_unknown_operation_is_refused_and_reported(server, op):
     assert server.app("hostile").ask(op).status == Status.BAD_REQUEST
+    report = server.wait_event("violation")
+    assert (report["app"], report["text"]) == ("hostile", f"an unknown operation, {op}")
 
 
 def test_descriptors_sent_to_the_server_go_nowhere(server):

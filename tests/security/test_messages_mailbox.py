@@ -17,7 +17,7 @@ import struct
 import pytest
 
 from kos.abi import message
-from kos.abi.control import Op
+from kos.abi.control import Complaint, Op
 from kos.abi.message import MAILBOX_FIELDS as FIELDS
 from kos.abi.status import Status
 from tests.device.msgserver.wire import DEADLINE, Server
@@ -34,7 +34,7 @@ def echo(request):
         print("illegal", flush=True)
     return request.label, request.param, request.payload
 
-server = app.Server()
+server = app.Server(accept_tokens=int(sys.argv[1]) & app.FLAG_SEND_TOKEN != 0)
 server.bind("echo", echo, flags=int(sys.argv[1]))
 app.ready()
 print("serving", flush=True)
@@ -138,6 +138,13 @@ def call(mailbox, seq, label=128, size=0, kind=message.REQUEST_CALL, ticket=0):
     return None
 
 
+def reported(server):
+    """What the console is told of the hostile app."""
+    report = server.wait_event("violation")
+    assert report["app"] == "hostile"
+    return report["text"]
+
+
 def test_corrupt_headers_harm_nobody_else(server):
     owner = serve(server)
     _hostile, _id, mailbox = hostile_mailbox(server)
@@ -154,6 +161,7 @@ def test_corrupt_headers_harm_nobody_else(server):
         mailbox.wake_owner()
     assert line_of(victim) == "answered 20000"
     assert owner.poll() is None
+    assert reported(server).startswith("owner was sent ")
     mailbox.close()
 
 
@@ -164,6 +172,7 @@ def test_a_payload_longer_than_the_mailbox_is_refused(server, size):
     assert call(mailbox, 1, size=size) == Status.BAD_REQUEST
     assert call(mailbox, 2, size=message.PAYLOAD_MAX_SIZE) == 128
     assert owner.poll() is None
+    assert reported(server) == "owner was sent a header that libkos does not write"
     mailbox.close()
 
 
@@ -172,6 +181,7 @@ def test_a_payload_that_the_token_does_not_allow_is_refused(server):
     _hostile, _id, mailbox = hostile_mailbox(server)
     assert call(mailbox, 1, size=8) == Status.UNAUTHORIZED
     assert call(mailbox, 2, size=0) == 128
+    assert reported(server) == "owner was sent more than the token allows"
     mailbox.close()
 
 
@@ -188,7 +198,8 @@ def test_an_invented_ticket_brings_no_token(server):
     owner = serve(server, flags=message.FLAG_SEND_PAYLOAD | message.FLAG_SEND_TOKEN)
     _hostile, _id, mailbox = hostile_mailbox(server)
     for seq, ticket in enumerate([1, 2, 2**32 - 1], start=1):
-        assert call(mailbox, seq, ticket=ticket) in (Status.INVALID_TOKEN, Status.UNAUTHORIZED)
+        assert call(mailbox, seq, ticket=ticket) == Status.INVALID_TOKEN
+    assert reported(server) == "owner was sent a token that it never had"
     assert owner.poll() is None
     mailbox.close()
 
@@ -307,3 +318,61 @@ def test_the_app_page_cannot_be_written_by_the_app(server):
         mmap.mmap(app.page_fd, message.APP_PAGE_SIZE)
     with pytest.raises(PermissionError):
         os.pwrite(app.page_fd, b"\1", 8)
+
+
+def test_an_impossible_queue_is_reported(server):
+    serve(server)
+    _hostile, _id, mailbox = hostile_mailbox(server)
+    mailbox.store("queue_head", 2**31)
+    mailbox.wake_owner()
+    assert reported(server) == "owner was sent more queued messages than there is room for"
+    mailbox.close()
+
+
+# Calls a server that it has reason to distrust.
+TRUSTING = """
+from kos import app
+
+token = app.connect("echo")
+print("got", len(token.call(1).payload), flush=True)
+"""
+
+
+def test_a_server_that_answers_more_than_a_mailbox_holds_is_reported(server):
+    hostile = server.app("hostile", echo="server")
+    hostile.ask(Op.BIND, 0, 99, 0, data=b"echo")
+    client = server.spawn("client", TRUSTING, echo="client")
+    request = hostile.next_event()
+    hostile.ask(Op.TOKEN_CREATE, 1, 0, 3)
+    hostile.ask(Op.REPLY, request.words[1], Status.OK, 0, 3)
+    mailbox = RawMailbox(*hostile.next_event().descriptors)
+    while mailbox.load("request_seq") == 0:
+        os.sched_yield()
+    mailbox.store("reply_label", Status.OK)
+    mailbox.store("reply_size", 2**32 - 1)
+    mailbox.store("reply_seq", 1)
+    assert line_of(client) == "got 0"
+    assert reported(server) == "client was sent a header that libkos does not write"
+    mailbox.close()
+
+
+def test_one_app_can_complain_of_another_once_for_each_mailbox(server):
+    """It is its word against the other's: the other is named, not disconnected."""
+    hostile = server.app("hostile", echo="server")
+    hostile.ask(Op.BIND, 0, 99, 0, data=b"echo")
+    innocent = server.app("innocent", echo="client")
+    request_id = innocent.request("echo", 5)
+    hostile.ask(Op.TOKEN_CREATE, 1, 0, 3)
+    hostile.ask(Op.REPLY, hostile.next_event().words[1], Status.OK, 0, 3)
+    mailbox = innocent.request_result(request_id).words[4]
+    assert hostile.ask(Op.COMPLAIN, mailbox, 99).status == Status.BAD_REQUEST
+    assert hostile.ask(Op.COMPLAIN, mailbox + 77, Complaint.USED).status == Status.INVALID_TOKEN
+    for complaint in [*Complaint] * 100:
+        assert hostile.ask(Op.COMPLAIN, mailbox, complaint).status == Status.OK
+    report = server.wait_event("violation")
+    assert (report["app"], report["text"]) == (
+        "innocent",
+        "hostile was sent a header that libkos does not write",
+    )
+    assert innocent.ask(Op.PING).status == Status.PONG
+    assert server.status()["innocent"]["violations"] == 0

@@ -110,6 +110,7 @@
 #define KOS_OP_TRACE_RING 22u
 #define KOS_OP_TRACE_NEXT 23u
 #define KOS_OP_TRACE_PEERS 24u
+#define KOS_OP_COMPLAIN 25u
 #define KOS_EVENT_REQUEST 1u
 #define KOS_EVENT_ATTACH 2u
 #define KOS_EVENT_CLOSED 3u
@@ -117,6 +118,10 @@
 #define KOS_TOKEN_KIND_OWN 1u
 #define KOS_TOKEN_KIND_MAILBOX 2u
 #define KOS_TOKEN_KIND_BUFFER 3u
+#define KOS_COMPLAINT_HEADER 1u
+#define KOS_COMPLAINT_FLAGS 2u
+#define KOS_COMPLAINT_USED 3u
+#define KOS_COMPLAINT_QUEUE 4u
 
 #define KOS_PORT_LOG "kos_log_protocol"
 #define KOS_PORT_LOG_ADMIN "kos_log_admin_protocol"

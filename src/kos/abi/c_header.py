@@ -67,6 +67,7 @@ def render() -> str:
         *enumeration(control.Op, "KOS_OP"),
         *enumeration(control.Event, "KOS_EVENT"),
         *enumeration(control.TokenKind, "KOS_TOKEN_KIND"),
+        *enumeration(control.Complaint, "KOS_COMPLAINT"),
         "",
         *constants(services, "KOS"),
         "",

@@ -65,6 +65,8 @@ class Op(IntEnum):
     # ring, to read. NO_REPLY when there is none.
     TRACE_NEXT = 23
     TRACE_PEERS = 24  # the same for mailboxes made after mailbox a0 → OK; data: `trace.Peer` records
+    # The other end of mailbox a0 broke the rule a1, a `Complaint`; it is named on the console → OK
+    COMPLAIN = 25
 
 
 class Event(IntEnum):
@@ -83,3 +85,12 @@ class TokenKind(IntEnum):
     OWN = 1  # created by this app and not yet given away; no fds
     MAILBOX = 2  # fds: mailbox, event of its owner
     BUFFER = 3  # fds: the memory, which only its creator may write
+
+
+class Complaint(IntEnum):
+    """What one end of a mailbox finds there that libkos never writes: the other end wrote it by itself."""
+
+    HEADER = 1  # an unknown kind of message, or a payload longer than the mailbox
+    FLAGS = 2  # a payload or a token that its token does not allow
+    USED = 3  # one more message through a single-use token
+    QUEUE = 4  # a queue that holds more than it has room for

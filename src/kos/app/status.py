@@ -2,7 +2,9 @@
 
 from kos.abi.status import MEANINGS, Status
 
-SUCCESSES = frozenset(map(int, (Status.OK, Status.CREATED, Status.PONG)))  # plain numbers: compared for every reply
+SUCCESSES = frozenset(
+    map(int, (Status.OK, Status.CREATED, Status.PONG))
+)  # plain numbers: compared for every reply
 
 
 class StatusError(Exception):

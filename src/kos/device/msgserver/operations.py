@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from kos.abi import message
-from kos.abi.control import ABI_VERSION, Event, Op, TokenKind
+from kos.abi.control import ABI_VERSION, Complaint, Event, Op, TokenKind
 from kos.abi.status import Status
 from kos.device.msgserver.mailbox import AppPage, SharedBuffer
 from kos.device.msgserver.tables import (
@@ -41,6 +41,12 @@ class Answer(NamedTuple):
     sent: Callable[[], None] | None = None
 
 
+COMPLAINTS = {
+    Complaint.HEADER: "a header that libkos does not write",
+    Complaint.FLAGS: "more than the token allows",
+    Complaint.USED: "one more message through a single-use token",
+    Complaint.QUEUE: "more queued messages than there is room for",
+}
 OK = Answer(Status.OK)
 CREATED = Answer(Status.CREATED)
 
@@ -61,6 +67,8 @@ class Operations:
     def run(self, app: App, op: int, words: Words, data: bytes) -> Answer:
         """Do one operation; refusals become answers."""
         handler = self._handlers.get(op)
+        if handler is None:
+            self._report("violation", app, text=f"an unknown operation, {op}")
         if handler is None or (app.page is None and op != Op.HELLO):
             return Answer(Status.BAD_REQUEST)
         try:
@@ -275,6 +283,7 @@ class Operations:
             self._tables.drop(previous.token)
         offer = Offer(self._tables.next_id(), self._tables.take(app, slot))
         mailbox.offers[side] = offer
+        mailbox.tickets[side] = offer.ticket
         return Answer(Status.OK, (offer.ticket,))
 
     def accept(self, app: App, words: Words, data: bytes) -> Answer:
@@ -283,6 +292,8 @@ class Operations:
         side = "holder" if app is mailbox.owner else "owner"
         offer = mailbox.offers.get(side)
         if offer is None or offer.ticket != ticket:
+            if ticket != mailbox.tickets.get(side):  # else it was good until its token was revoked
+                self._report_peer(app, mailbox, "a token that it never had")
             raise Refusal(Status.INVALID_TOKEN)
         token = self._tables.put(app, app.empty_slot(slot), offer.token)
         del mailbox.offers[side]
@@ -294,6 +305,21 @@ class Operations:
             raise Refusal(Status.INVALID_TOKEN)
         self._tables.close_mailbox(mailbox, message.STATE_REVOKED)
         return OK
+
+    def complain(self, app: App, words: Words, data: bytes) -> Answer:
+        mailbox_id, complaint = words[:2]
+        mailbox = app.mailbox(mailbox_id)
+        text = COMPLAINTS.get(complaint)
+        if text is None:
+            raise Refusal(Status.BAD_REQUEST)
+        self._report_peer(app, mailbox, text)
+        return OK
+
+    def _report_peer(self, app: App, mailbox: Mailbox, text: str) -> None:
+        """Name the other end, once for each mailbox; one app's word against another's has no other effect."""
+        if app.name not in mailbox.complaints:
+            mailbox.complaints.add(app.name)
+            self._report("violation", mailbox.peer(app), text=f"{app.name} was sent {text}")
 
     def buffer_create(self, app: App, words: Words, data: bytes) -> Answer:
         size, slot = words[:2]

@@ -51,7 +51,13 @@ class Mailbox:
     closed: bool = False
     fetched: set[int] = field(default_factory=set)  # ids of the ends that have their descriptors
     offers: dict[str, Offer] = field(default_factory=dict)  # side that offered → what it offers
+    tickets: dict[str, int] = field(default_factory=dict)  # side that offered → the last ticket it was given
+    complaints: set[str] = field(default_factory=set)  # names of the ends that complained of the other
     kind = TokenKind.MAILBOX
+
+    def peer(self, app: App) -> App:
+        """The other end."""
+        return self.holder if app is self.owner else self.owner
 
     def handed_to(self, app: App) -> None:
         """One end has its descriptors; once both have, ours are closed."""
