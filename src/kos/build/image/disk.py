@@ -125,8 +125,8 @@ def _one_time(tree: Path) -> str:
     for path in [tree, *sorted(tree.rglob("*"))]:
         name = str(path.relative_to(tree))
         place = '"/' + ("" if name == "." else name.replace('"', '""')) + '"'
-        for field in ("atime", "ctime", "mtime"):
-            lines += [f"set_inode_field {place} {field} @{EPOCH}", f"set_inode_field {place} {field}_extra 0"]
+        for what in ("atime", "ctime", "mtime"):
+            lines += [f"set_inode_field {place} {what} @{EPOCH}", f"set_inode_field {place} {what}_extra 0"]
     return "\n".join(lines) + "\n"
 
 
