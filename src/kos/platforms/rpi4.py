@@ -11,14 +11,14 @@ BOARDS = {
         memory=2048 * MIB,
         console="ttyS1,115200",
         kernel_set="kernel-arm64",
-        boot_modules=("sdhci_iproc", "mmc_block", "bcm2835_dma"),
+        # The SD card's two supplies in the device tree are a fixed and a GPIO regulator: modules in Debian's kernel.
+        boot_modules=("fixed", "gpio_regulator", "sdhci_iproc", "mmc_block", "bcm2835_dma"),
         modules=(
             "genet",
             "broadcom",
             "bcm2835_wdt",
             "i2c_bcm2835",
             "i2c_dev",
-            "raspberrypi_hwmon",
         ),
         device_tree="broadcom/bcm2711-rpi-4-b.dtb",
         loader=BootLoader(
@@ -42,7 +42,6 @@ BOARDS = {
             "gpu_mem=16\n",
         },
         i2c={"i2c1": "/dev/i2c-1"},
-        ethernet="end0",
         sources=(
             "Raspberry Pi documentation, boot folder and config.txt: start4.elf, fixup4.dat, kernel=, "
             "arm_64bit=, enable_uart=; the boot loader reads the first FAT partition of an MBR or GPT disk",
