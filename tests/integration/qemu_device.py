@@ -50,8 +50,12 @@ SYSTEM = """
     from kos.systems.poukai import Poukai
 
 
+    class Layer(Poukai):
+        {layer}
+
+
     class Small(System):
-        base = Poukai
+        base = Layer
         release = "{release}"
 
         def setup(self, ctx: Context) -> Context:
@@ -60,7 +64,7 @@ SYSTEM = """
                 restart, resources = Restart(backoff_max=0.2), [Storage(1 << 20)]
                 ctx = ctx.put_app(App(name, PythonImage(name), restart=restart, resources=resources))
                 ctx = ctx.connect_protocol(name, Poukai.log)
-            return ctx
+            return ctx{more}
 """
 APP = """
     [project]
@@ -103,11 +107,21 @@ CRASHING = """
 """
 
 
-def project(root: Path, apps: Mapping[str, str], release: str, options: str = "disable_signing=True") -> Path:
-    """A project whose apps have these sources."""
+def project(
+    root: Path,
+    apps: Mapping[str, str],
+    release: str,
+    options: str = "disable_signing=True",
+    more: str = "",
+    layer: str = "pass",
+) -> Path:
+    """A project whose apps have these sources.
+
+    `more` is called on the context at the end, `layer` is what its base changes of Poukai.
+    """
     root.mkdir(parents=True, exist_ok=True)
     (root / "system.py").write_text(
-        dedent(SYSTEM).format(apps=sorted(apps), options=options, release=release)
+        dedent(SYSTEM).format(apps=sorted(apps), options=options, release=release, more=more, layer=layer)
     )
     for name, source in apps.items():
         package = root / name / name

@@ -115,5 +115,6 @@ def test_the_admin_app_reaches_its_server(tmp_path: Path) -> None:
                 "it reports",
             )
             assert client.get(path).json()["name"] == "behind a tunnel"
+            assert system.status()["server_connected"], "what server_check waits for"
             client.post(f"{path}/restart", json={"app": "log"}).raise_for_status()
             assert system.stop() == 0

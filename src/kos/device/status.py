@@ -89,6 +89,7 @@ def system(supervisor: Supervisor, messages: dict[str, dict[str, Any]]) -> dict[
         "uptime": round(time.monotonic() - supervisor.started_at, 3),
         "limits": supervisor.place.mechanism.description,
         "root": supervisor.place.as_root,
+        "server_connected": supervisor.server_connected,
         "msg_servers": {name: _unit(unit) for name, unit in supervisor.servers.items()},
         "apps": apps,
     }

@@ -47,7 +47,7 @@ from kos.manifest.model import Manifest
 from kos.manifest.resources import Supervisor as Supervision
 
 # Operations that an app with the `supervisor` resource may ask for: to see and to restart, not to end it all.
-APP_OPERATIONS = frozenset({"status", "graph", "console", "events", "restart"})
+APP_OPERATIONS = frozenset({"status", "graph", "console", "events", "restart", "server"})
 # And one whose resource says `streams`: to pass on what the manifest opens to people.
 STREAM_OPERATIONS = APP_OPERATIONS | set(streams.OPERATIONS)
 # And one whose resource says `upgrade`: to speak with the upgrade engine.
@@ -82,6 +82,7 @@ class Supervisor:
         self.needs, self._broken = dependencies(manifest)
         self._listeners: list[Stream] = []
         self._readers: set[Stream] = set()
+        self._server_links: dict[Stream, bool] = {}
         self._advancing = False
         self.settled = False
         self._replacement: Replacement | None = None
@@ -228,6 +229,7 @@ class Supervisor:
             "graph": lambda _request, stream: stream.answer({"graph": status.graph(self.manifest)}),
             "stop": self._op_stop,
             "restart": self._op_restart,
+            "server": self._op_server,
             "apply": self._op_apply,
             "console": self._op_console,
             "events": self._op_events,
@@ -239,6 +241,18 @@ class Supervisor:
     def _op_stop(self, _request: dict[str, Any], stream: Stream) -> None:
         stream.answer({})
         self.stop()
+
+    def _op_server(self, request: dict[str, Any], stream: Stream) -> None:
+        """An app that speaks with the server says whether it is connected, until its own connection ends."""
+        if stream not in self._server_links:
+            stream.on_close(lambda: self._server_links.pop(stream, None))
+        self._server_links[stream] = request.get("connected") is True
+        stream.answer({})
+
+    @property
+    def server_connected(self) -> bool:
+        """Whether some app is connected to the device's server."""
+        return any(self._server_links.values())
 
     def _op_restart(self, request: dict[str, Any], stream: Stream) -> None:
         name = request.get("app")

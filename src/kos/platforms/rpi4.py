@@ -11,7 +11,7 @@ BOARDS = {
         memory=2048 * MIB,
         console="ttyS1,115200",
         kernel_set="kernel-arm64",
-        # The SD card's two supplies in the device tree are a fixed and a GPIO regulator: modules in Debian's kernel.
+        # Two supplies of the SD card are a fixed and a GPIO regulator: modules in Debian's kernel.
         boot_modules=("fixed", "gpio_regulator", "sdhci_iproc", "mmc_block", "bcm2835_dma"),
         modules=(
             "genet",

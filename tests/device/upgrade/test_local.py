@@ -5,6 +5,7 @@ back.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from click.testing import CliRunner
 
 from kos.abi.errors import KosError
 from kos.build import tree
@@ -22,6 +24,8 @@ from kos.device.control.client import ControlClient
 from kos.device.upgrade.client import push
 from kos.device.upgrade.local import connect
 from kos.manifest import App, BuiltPythonImage, Context, Restart, codec
+from kos.tool import runs
+from kos.tool.commands import device__status
 
 STEADY = """
 import time
@@ -117,3 +121,18 @@ def test_only_the_changed_app_is_replaced_and_a_broken_one_comes_back(run, tmp_p
             client.offer(system("1.0.5", newer), {})
         removed = client.collect()
         assert not [name for name in removed if newer["beta"][0] in name]
+
+
+def test_device_status_shows_what_ran_and_why_it_failed(run, tmp_path, monkeypatch):
+    directory, images = run
+    ready(directory)
+    broken = images | {"beta": image(tmp_path / "two", CRASHING)}
+    with connect(directory) as client:
+        push(client, system("1.1.0", broken), {}, lambda _: broken["beta"][1], lambda _: None)
+    # The command finds a run by its name.
+    monkeypatch.setattr(runs, "find", lambda name: directory)
+    shown = CliRunner().invoke(device__status.command, ["small"])
+    assert "small 1.0.0 on host: generation 1, good" in shown.output
+    assert re.search(r"2 +1\.1\.0 +failed +beta", shown.output)
+    described = json.loads(CliRunner().invoke(device__status.command, ["small", "--json"]).output)
+    assert [one["state"] for one in described["generations"]] == ["good", "failed"]

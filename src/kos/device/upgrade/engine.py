@@ -23,11 +23,13 @@ from kos.device.upgrade.installer import Installed, Installer, Overlay, app_imag
 from kos.device.upgrade.slots import Slots
 from kos.keys import signing
 from kos.manifest import codec
+from kos.manifest.images import ServiceImage
 from kos.manifest.model import Manifest
 
 LOOK_SECONDS = 0.5
 STOP_SECONDS = 60.0  # for the apps that an upgrade replaces
 TRUST_FILE = "trusted.json"
+SELF_TEST = "kos.services.selftest."  # what the entries of apps that test the system begin with
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -208,6 +210,9 @@ class Engine:
         with ControlClient(self._device.directory, STOP_SECONDS) as supervisor:
             before = {name: app["restarts"] for name, app in supervisor.status()["apps"].items()}
             change = supervisor.request("apply")
+            # What was tested was the old system, also where the app that tests is the same.
+            for name in self_tests(self._manifest(generation)) - set(change["started"]):
+                supervisor.restart(name)
         seconds = round(time.monotonic() - started, 3)
         tell(
             {
@@ -225,7 +230,7 @@ class Engine:
         """None when the running system is healthy, else why it is not."""
         if not manifest.options.health_check:
             return None
-        judge = Judge(time.monotonic(), before)
+        judge = Judge(time.monotonic(), before, server=manifest.options.server_check)
         while True:
             now = time.monotonic()
             try:
@@ -244,6 +249,15 @@ class Engine:
             slots.write_record(slots.record().confirm(slots.running))
         if self._manifest(generation).options.persistent_boot and store.current() != generation.number:
             store.move_current(generation.number)
+
+
+def self_tests(manifest: Manifest) -> set[str]:
+    """The apps that test the system when they start."""
+    return {
+        app.name
+        for app in manifest.apps.values()
+        if isinstance(app.image, ServiceImage) and app.image.entry.startswith(SELF_TEST)
+    }
 
 
 def _number(generation: Generation) -> int:

@@ -1,7 +1,8 @@
 """Whether a system is healthy, from its status. Pure; called again and again until it has an answer.
 
-Healthy: every app that should be ready is, and nothing has restarted for a while. Not healthy: an app that
-came back too often, one that the system cannot do without and that failed, or no answer in time.
+Healthy: every app that should be ready is, nothing has restarted for a while and, where the manifest asks for
+it, the device is connected to its server. Not healthy: an app that came back too often, one that the system
+cannot do without and that failed, or no answer in time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 STEADY_SECONDS = 3.0  # without a restart, once all are ready
 RESTARTS_MAX = 3  # of one app while its generation is on trial
 DEADLINE_SECONDS = 120.0
+SERVER_SECONDS = 300.0  # until the server must have been reached: a network may be slow to come
 ANSWER_SECONDS = 30.0  # that the supervisor may take to begin to answer
 
 
@@ -30,9 +32,11 @@ class Judge:
     Args:
         now: seconds of a clock that does not jump.
         restarts: how often each app had restarted before, when it goes on from an earlier generation.
+        server: it must be connected to its server too.
     """
 
-    def __init__(self, now: float, restarts: Mapping[str, int]) -> None:
+    def __init__(self, now: float, restarts: Mapping[str, int], *, server: bool = False) -> None:
+        self._server = server
         self._started = now
         self._before = dict(restarts)
         self._steady: tuple[float, dict[str, int]] | None = None
@@ -55,12 +59,17 @@ class Judge:
         waiting = [
             name for name, app in sorted(apps.items()) if not app["ready"] and app["state"] != "stopped"
         ]
+        reached = not self._server or status.get("server_connected") is True
         if waiting:
             self._steady = None
         elif self._steady is None or self._steady[1] != restarts:
             self._steady = (now, restarts)
         elif now - self._steady[0] >= STEADY_SECONDS:
-            return Verdict(True)
+            if reached:
+                return Verdict(True)
+            if now - self._started >= SERVER_SECONDS:
+                return Verdict(False, f"the server was not reached in {SERVER_SECONDS:g} s")
+            return Verdict(None)
         if now - self._started >= DEADLINE_SECONDS:
             return Verdict(
                 False, f"not ready after {DEADLINE_SECONDS:g} s: {', '.join(waiting) or 'restarts go on'}"

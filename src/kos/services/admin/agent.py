@@ -171,6 +171,7 @@ class Agent:
         self._trace.stop()
         if self.session.state != CLOSED:
             self.session.closed()
+            self.supervisor.request("server", _ignore, connected=False)
             self.streams.lost()
             self._next_try = now + self._backoff.wait()
             self._say(f"connection lost: {reason}; next try in {self._next_try - now:.1f} s")
@@ -221,6 +222,7 @@ class Agent:
 
     def _on_desired(self, desired: Desired, before: str) -> None:
         self._backoff.reset()
+        self.supervisor.request("server", _ignore, connected=True)
         if not desired.accepted:
             self._say("connected; waits until somebody accepts this device")
             return
