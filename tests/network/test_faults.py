@@ -20,7 +20,6 @@ from kos.network.keeper_link import KeeperLink
 from kos.services.tunnel.runner import Runner
 from tests.network import lab
 from tests.network.lab import Device, EchoServer, GatewayProcess, KeyPair, Wire
-from tests.network.test_tunnel import ECHO
 from tests.security.test_network_isolation import TRY
 
 pytestmark = pytest.mark.group("network")
@@ -200,15 +199,3 @@ def test_wireguard_itself_is_killed(world, recovered):
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     recovered("wireguard-go killed")
-
-
-def test_the_capture_shows_only_wireguard(world, tmp_path):
-    """Nothing of what apps say is on the wire in the clear, and no other protocol but ARP."""
-    with lab.Capture(world.wire.gateway, "eth0") as capture:
-        code = ECHO.replace("through the tunnel", "a secret of the app")
-        assert world.device.run("station", code, "10.90.0.1", "7") == "a secret of the app"
-    packets = capture.packets()
-    assert any(packet.udp_port == 51820 for packet in packets)
-    for packet in packets:
-        assert packet.kind == "arp" or packet.udp_port == 51820, packet
-        assert b"secret" not in packet.data

@@ -6,6 +6,7 @@ import pytest
 
 from kos.device.network.plan import AppPlan
 from tests.network import lab
+from tests.network.bare import Bare, serve, throughput
 from tests.network.lab import Device, EchoServer, GatewayProcess, Wire
 
 pytestmark = pytest.mark.group("network")
@@ -19,6 +20,16 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as c:
     while part := c.recv(4096):
         data += part
     print(data.decode())
+"""
+# One ping as an ordinary program sends it: no raw socket, the kernel fills in the identifier.
+PING = """
+import socket, struct, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as s:
+    s.settimeout(20)
+    s.connect((sys.argv[1], 0))
+    s.send(struct.pack("!BBHHH", 8, 0, 0, 0, 7) + b"are you there?")
+    answer = s.recv(100)
+    print(answer[0], answer[8:].decode())
 """
 STATION = AppPlan("station", "10.90.1.2/16", "10.90.0.1")
 CAMERA = AppPlan("camera", "10.90.1.3/16", "10.90.0.1")
@@ -61,3 +72,43 @@ def test_an_app_reaches_a_service_of_the_gateway(net):
     (report,) = gateway.status()["devices"]
     assert report["device"] == "device-1" and report["rx_bytes"] > 0
     assert report["endpoint"].startswith(lab.DEVICE_ADDRESS + ":")
+
+
+def test_an_app_pings_the_gateway(net):
+    _wire, _gateway, device = net
+    assert device.run("station", PING, "10.90.0.1") == "0 are you there?"
+
+
+def test_the_outside_sees_only_wireguard(net):
+    """Nothing of what apps say is on the wire in the clear, and no other protocol but ARP."""
+    wire, _gateway, device = net
+    with lab.Capture(wire.gateway, "eth0") as capture:
+        code = ECHO.replace("through the tunnel", "a secret of the app")
+        assert device.run("station", code, "10.90.0.1", "7") == "a secret of the app"
+        assert device.run("camera", PING, "10.90.0.1") == "0 are you there?"
+    packets = capture.packets()
+    assert any(packet.udp_port == 51820 for packet in packets)
+    for packet in packets:
+        assert packet.kind == "arp" or packet.udp_port == 51820, packet
+        assert b"secret" not in packet.data and b"there?" not in packet.data
+
+
+def test_throughput_beside_bare_wireguard(net, mode, record_property, capsys):
+    """Printed and not asserted: other programs share the machine. `benchmarks/tunnel` measures with care."""
+    _wire, gateway, device = net
+    bare = Bare()
+    sinks = [serve(bare.there, "10.90.0.1", 7, echo=False)]
+    try:
+        sinks.append(serve(gateway.namespace(), "10.90.0.1", 53, echo=False))  # a port that is open
+        join = device.client.join("station")
+        assert join is not None
+        rates = [(throughput(join.network, 53, 10), throughput(bare.here, 7, 10)) for _ in range(3)]
+        join.close()
+    finally:
+        for each in sinks:
+            each.close()
+        bare.close()
+    ours, theirs = (sorted(rate)[1] for rate in zip(*rates, strict=True))
+    record_property("throughput", ours / theirs)
+    with capsys.disabled():
+        print(f"\n{mode}: {ours:.0f} Mbit/s, {ours / theirs:.2f} of bare wireguard-go", end=" ")
