@@ -16,8 +16,9 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
@@ -29,10 +30,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from kos.device.network.client import NetworkClient
 from kos.device.network.plan import AppPlan, NetworkPlan
 from kos.network import nft
+from kos.network.keeper_link import KeeperLink
 from kos.network.namespaces import bind_mount, in_namespace, mount_private_tmpfs, new_network_namespace
 from kos.network.rtnl import Rtnl
 from kos.network.sysctl import NO_IPV6, set_sysctl
 from kos.network.wireguard import encode_key
+from kos.services.tunnel.runner import Call, Runner
 from tests.device.systems import reachable_python
 
 DEVICE_ADDRESS = "192.0.2.10"
@@ -80,11 +83,12 @@ class KeyPair:
 class Wire:
     """Two namespaces joined by a veth pair, as a device's and a gateway's way to each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, six: bool = False) -> None:
+        """`six`: with IPv6. Without it the wire is silent until somebody speaks."""
         self.device = new_network_namespace()
         self.gateway = new_network_namespace()
-        for namespace in (self.device, self.gateway):
-            set_sysctl(namespace, NO_IPV6)  # so that the wire is silent until somebody speaks
+        for namespace in () if six else (self.device, self.gateway):
+            set_sysctl(namespace, NO_IPV6)
         self.rtnl_device = in_namespace(self.device, Rtnl)
         self.rtnl_gateway = in_namespace(self.gateway, Rtnl)
         self.rtnl_device.add_veth("eth0", "eth0", self.gateway)
@@ -114,15 +118,23 @@ class GatewayProcess:
     """`kos-tool server.gateway` in the gateway's namespace."""
 
     def __init__(
-        self, wire: Wire, folder: Path, *, user: bool, services: list[str], port: int = 51820
+        self,
+        wire: Wire,
+        folder: Path,
+        *,
+        user: bool,
+        services: list[str],
+        port: int = 51820,
+        program: Sequence[str] = ("-m", "kos.tool"),
     ) -> None:
+        """`program` is how Python finds `kos-tool`."""
         self.folder = folder
         self.devices = folder / "devices.json"
         self.port = port
         folder.mkdir(exist_ok=True)
         if not self.devices.exists():
             self.devices.write_text("{}")
-        command = [sys.executable, "-m", "kos.tool", "server.gateway", "--devices", str(self.devices)]
+        command = [sys.executable, *program, "server.gateway", "--devices", str(self.devices)]
         command += ["--key", str(folder / "gateway.key"), "--port", str(port)]
         for service in services:
             command += ["--service", service]
@@ -264,6 +276,34 @@ class Device:
         self.client.close()
 
 
+class TunnelService:
+    """The tunnel service's runner at a device's keeper, in a thread."""
+
+    def __init__(self, device: Device, ethernet: Call, gateway: GatewayProcess, host: str) -> None:
+        settings = {
+            "peer_endpoint": f"{host}:{gateway.port}",
+            "peer_public_key": gateway.public_key,
+            "keep_alive": 5,
+        }
+        self.states: list[str] = []
+        link = device.client.attach("tunnel")
+        assert link is not None
+        self._link = KeeperLink(link)
+        self.runner = Runner(self._link, ethernet, settings, self.states.append)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._stop.wait(min(0.5, self.runner.step(time.monotonic())))
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(TIMEOUT)
+        self._link.socket.close()
+
+
 def open_tun_to_everybody() -> None:
     """Give the calling thread a /dev/net/tun that any user may open, as a developer's machine has."""
     mount_private_tmpfs("/mnt")
@@ -282,8 +322,6 @@ class EchoServer:
     """A TCP server that sends back what it gets, in a namespace, in a thread."""
 
     def __init__(self, namespace: int) -> None:
-        import threading
-
         def listen() -> socket.socket:
             made = socket.create_server(("127.0.0.1", 0))
             return made
@@ -294,8 +332,6 @@ class EchoServer:
         self._thread.start()
 
     def _run(self) -> None:
-        import threading
-
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
@@ -347,10 +383,15 @@ class Capture:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.seen(lambda _frame: False)
+        self._socket.close()
+
+    def seen(self, wanted: Callable[[bytes], bool]) -> bool:
+        """Whether a frame like that has passed, while this is open."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._frames.append(self._socket.recv(1 << 16))
-        self._socket.close()
+        return any(wanted(frame) for frame in self._frames)
 
     def packets(self) -> list[Packet]:
         return [_packet(frame) for frame in self._frames]

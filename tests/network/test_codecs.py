@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from ipaddress import IPv4Address, ip_interface, ip_network
+from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kos.abi.errors import KosError
-from kos.network import dns, kernel_wireguard, netlink, outer_sockets, uapi
+from kos.network import dns, kernel_wireguard, netlink, outer_sockets, rdnss, uapi
 from kos.network.namespaces import in_namespace, new_network_namespace
 from kos.network.netlink import NetlinkError
 from kos.network.rtnl import Rtnl
@@ -179,3 +179,28 @@ def test_addresses_as_the_kernel_has_them():
 def test_a_machine_whose_calls_are_not_known():
     with pytest.raises(KosError, match="on x86_64 and aarch64 only, this is riscv64"):
         outer_sockets.filter_program("riscv64")
+
+
+def _announcement(option: bytes, index: int = 3) -> bytes:
+    body = struct.pack("=BxHiBB6x", socket.AF_INET6, len(option), index, 134, 0) + option
+    return struct.pack("=IHHII", 16 + len(body), rdnss.RTM_NEWNDUSEROPT, 0, 0, 0) + body
+
+
+def test_name_servers_that_a_router_announces():
+    one, other = (ip_address(text).packed for text in ("fe80::1", "2001:db8::53"))
+    option = struct.pack("!BBHI", 25, 5, 0, 600) + one + other
+    (found,) = rdnss.parse(_announcement(option))
+    assert found.index == 3 and [str(each) for each in found.servers] == ["fe80::1", "2001:db8::53"]
+    gone = struct.pack("!BBHI", 25, 3, 0, 0) + one
+    assert [each.servers for each in rdnss.parse(_announcement(option) + _announcement(gone))][1] == ()
+    many = struct.pack("!BBHI", 25, 9, 0, 600) + one * 4
+    assert len(next(rdnss.parse(_announcement(many))).servers) == rdnss.SERVERS_MAX
+    for wrong in (option[:-1], struct.pack("!BBHI", 31, 3, 0, 600) + one, b"", option[:8]):
+        assert list(rdnss.parse(_announcement(wrong))) == []
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=120))
+def test_noise_is_no_announcement(data):
+    list(rdnss.parse(data))
+    list(rdnss.parse(_announcement(data)))

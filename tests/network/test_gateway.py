@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from kos.abi.errors import KosError
 from kos.network import dns
 from kos.network.namespaces import in_namespace, new_network_namespace
-from kos.network.wireguard import Change, Peer
+from kos.network.wireguard import Change, Peer, decode_key
 from kos.network.wireguard_go import WireguardGo
 from kos.server.gateway import registry
 from kos.server.gateway.gateway import anew
@@ -159,19 +160,59 @@ def test_a_clock_that_was_set_back_by_years():
     client.connect((lab.GATEWAY_ADDRESS, 51820))
     client.settimeout(1)
 
-    def shake(number: int, seconds: float) -> bool:
-        client.send(noise.initiation(key.private, private.public, number, seconds))
-        try:
-            return noise.answered(client.recv(2048)) == number
-        except TimeoutError:
-            return False
-
     years = 365 * 86400.0
-    assert shake(1, 70 * years)
-    assert not shake(2, 50 * years)
+    assert answers(client, key, private.public, 70 * years)
+    assert not answers(client, key, private.public, 50 * years)
     engine.apply(anew(peers))
-    assert shake(3, 50 * years)
+    assert answers(client, key, private.public, 50 * years)
     client.close()
     engine.stop()
     os.close(inside)
     wire.close()
+
+
+# The gateway as it is, but for a patience that a test has.
+IMPATIENT = """
+from kos.server.gateway import gateway, service
+gateway.Gateway.forgive_clocks.__defaults__ = (2.0,)
+service.FORGIVE_EVERY = 0.5
+from kos.tool.main import main
+main()
+"""
+
+
+def test_a_gateway_lets_a_clock_that_was_set_back_in_again(tmp_path, record_property, capsys):
+    """By itself, also where the handshake with the late clock never became a session."""
+    lab.require_tools()
+    wire, key = Wire(), KeyPair.new()
+    gateway = lab.GatewayProcess(
+        wire, tmp_path / "gateway", user=False, services=[], program=("-c", IMPATIENT)
+    )
+    try:
+        gateway.allow({"device-1": (key.public, ["10.90.1.2/32"])})
+        responder = decode_key(gateway.public_key)
+        client = in_namespace(wire.device, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        with client:
+            client.connect((lab.GATEWAY_ADDRESS, gateway.port))
+            client.settimeout(0.3)
+            years = 365 * 86400.0
+            assert answers(client, key, responder, 70 * years)
+            assert not answers(client, key, responder, 50 * years)
+            began = time.monotonic()
+            lab.wait_for("an answer", lambda: answers(client, key, responder, 50 * years + time.monotonic()))
+            seconds = round(time.monotonic() - began, 1)
+            record_property("clock set back by 20 years", seconds)
+            with capsys.disabled():
+                print(f"\nclock set back by 20 years: {seconds} s to recover, with 2 s of patience", end=" ")
+    finally:
+        gateway.stop()
+        wire.close()
+
+
+def answers(client: socket.socket, key: KeyPair, responder: bytes, seconds: float) -> bool:
+    """Whether the gateway takes a handshake from a device whose clock says so."""
+    client.send(noise.initiation(key.private, responder, 7, seconds))
+    try:
+        return noise.answered(client.recv(2048)) == 7
+    except TimeoutError:
+        return False

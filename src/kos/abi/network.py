@@ -6,7 +6,8 @@ answer. A packet with `"event"` may come at any time between answers. Each role 
 
 - `ethernet`: `links` → who the interfaces are and what the host says about names; `open {interface}` → the
   descriptors of a packet socket for DHCP on it and of a UDP socket for names; `configure {interface, up,
-  addresses, gateway, mtu}`; event `link` when an interface changed.
+  addresses, gateway, gateway6, mtu, auto6}` (`auto6`: IPv6 as routers announce it stays); event `link` when
+  an interface changed.
 - `tunnel`: `peer {public_key, endpoint, keep_alive, fresh}` (`fresh` forgets the session); `status` → the
   peer, the address of each app, what provisioning says now (a new private key is taken by the way);
   `counters` → those of each app.

@@ -25,7 +25,7 @@ IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_STATS64, IFLA_NET_NS_FD, IFLA_CARRIER = 16, 
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 VETH_INFO_PEER = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
-IFA_F_NODAD, IFA_F_NOPREFIXROUTE = 0x02, 0x200
+IFA_F_NODAD, IFA_F_TENTATIVE, IFA_F_NOPREFIXROUTE = 0x02, 0x40, 0x200
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC = 1, 4, 5, 7
 NDA_DST, NDA_LLADDR = 1, 2
 NUD_PERMANENT = 0x80
@@ -181,15 +181,18 @@ class Rtnl(Netlink):
         self.request(f"take the address {address} from {name}", RTM_DELADDR, payload)
 
     def addresses(self, name: str) -> list[Interface]:
+        """Those that can be used: not an IPv6 address that may yet turn out to be somebody else's."""
         index = self.link(name).index
         answers = self.request(
             "list the addresses", RTM_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0), netlink.NLM_F_ROOT_MATCH
         )
         found: list[Interface] = []
         for answer in answers:
-            family, prefix, _flags, _scope, owner = _ADDRESS.unpack_from(answer)
+            family, prefix, flags, _scope, owner = _ADDRESS.unpack_from(answer)
             values = dict(attributes(answer[_ADDRESS.size :]))
             raw = values.get(IFA_LOCAL, values.get(IFA_ADDRESS, b""))
+            if flags & IFA_F_TENTATIVE:
+                continue
             if owner == index and family in (socket.AF_INET, socket.AF_INET6):
                 found.append(
                     IPv4Interface((raw, prefix)) if family == socket.AF_INET else IPv6Interface((raw, prefix))
@@ -224,15 +227,17 @@ class Rtnl(Netlink):
         payload += attribute(RTA_OIF, self.link(name).index)
         return payload + (attribute(RTA_GATEWAY, via.packed) if via is not None else b"")
 
-    def default_route(self) -> tuple[str, Address | None] | None:
-        """Name of the link and gateway of the first IPv4 default route; None when there is none."""
-        payload = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    def default_route(self, family: int = socket.AF_INET) -> tuple[str, Address | None] | None:
+        """Name of the link and gateway of the first default route of a family; None when there is none."""
+        payload = _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
         names = {link.index: link.name for link in self.links()}
         for answer in self.request("list the routes", RTM_GETROUTE, payload, netlink.NLM_F_ROOT_MATCH):
             _family, prefix, *_rest = _ROUTE.unpack_from(answer)
             values = dict(attributes(answer[_ROUTE.size :]))
             if prefix == 0 and RTA_OIF in values:
                 (index,) = struct.unpack("=I", values[RTA_OIF])
+                if names.get(index) == "lo":  # IPv6 has one there that says that there is none
+                    continue
                 via = ip_address(values[RTA_GATEWAY]) if RTA_GATEWAY in values else None
                 return names.get(index, ""), via
         return None

@@ -9,7 +9,6 @@ As an ordinary user it makes itself a user namespace, and is root in there only.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -148,8 +147,7 @@ class Keeper:
         return {}, [self._give(each) for each in self._links.open(str(request.get("interface")))]
 
     def _link_changed(self) -> None:
-        with contextlib.suppress(OSError):  # some events were lost: what matters is that there were any
-            self._links.events.socket.recv(1 << 16)
+        self._links.read_events()
         for connection in self._ethernet:
             connection.send({"event": wire.EVENT_LINK})
 

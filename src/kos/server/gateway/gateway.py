@@ -7,6 +7,7 @@ Its UDP socket is the host's. An ordinary user's process first makes itself a us
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -56,6 +57,7 @@ class Gateway:
         """
         self.settings = settings
         self._peers: dict[bytes, DevicePeer] = {}
+        self._made: dict[bytes, float] = {}  # when WireGuard last forgot what it knew; seconds since 1970
         self.namespace = new_network_namespace()
         # Where packets of the full size vanish on the way, TCP finds out by itself (RFC 4821).
         set_sysctl(self.namespace, {**NO_IPV6, "ipv4/ip_forward": "0", "ipv4/tcp_mtu_probing": "1"})
@@ -99,6 +101,8 @@ class Gateway:
         peers = (Peer(peer.public_key, None, peer.addresses) for peer in changed)
         for batch in batches(peers, PEERS_PER_CHANGE):
             self.engine.apply(Change(peers=batch))
+        now = time.time()
+        self._made = {key: self._made.get(key, now) for key in new}
         self._peers = new
         return len(changed), len(removed)
 
@@ -108,11 +112,12 @@ class Gateway:
         WireGuard takes a handshake only when its time stamp is later than the last one (5.1 of its paper), so
         such a device is locked out, for years if it must be. A peer that has been silent for so long that its
         session is over is made anew, without the memory of the last time stamp. What that costs: somebody who
-        recorded a handshake of that device can have it answered once, to no session and no data.
+        recorded a handshake of that device can have it answered once, to no session and no data. A peer whose
+        handshake never became a session counts from when it was made: its time stamp is remembered too.
 
         Args:
             now: seconds since 1970, by this machine's clock.
-            silent: seconds since the last handshake.
+            silent: seconds since the last handshake, or since the peer was made.
 
         Returns:
             How many peers were made anew.
@@ -120,11 +125,12 @@ class Gateway:
         dead = [
             status.public_key
             for status in self.engine.status().peers
-            if status.last_handshake and now - status.last_handshake > silent
+            if now - max(status.last_handshake, self._made.get(status.public_key, now)) > silent
         ]
         known = [self._peers[key] for key in dead if key in self._peers]
         for batch in batches((Peer(p.public_key, None, p.addresses) for p in known), PEERS_PER_CHANGE):
             self.engine.apply(anew(batch))
+            self._made.update(dict.fromkeys((peer.public_key for peer in batch), now))
         return len(known)
 
     def reports(self) -> list[PeerReport]:

@@ -16,6 +16,7 @@ from kos.services.ethernet import dhcp_packet as wire
 
 RETRY_FIRST, RETRY_MAX = 2.0, 64.0  # seconds between messages; doubles (RFC 2131, 4.1)
 TRIES_MAX = 4  # messages in one state before the client starts anew
+REBOOT_TRIES = 2  # the same where the link came back: a server that knows our address says so at once
 LEASE_DEFAULT, LEASE_MIN, LEASE_MAX = 3600, 30, 30 * 86400  # seconds
 RENEW_MIN = 10.0  # seconds between two renewals; the RFC's 60 is too slow for short leases
 DNS_MAX = 3
@@ -146,7 +147,7 @@ class DhcpClient:
             self._enter(State.REBINDING, now)
         elif self.state is State.REQUESTING and self._tries >= TRIES_MAX:
             self._enter(State.SELECTING, now)
-        elif self.state is State.REBINDING and self._tries >= TRIES_MAX and self._came_back(now):
+        elif self.state is State.REBINDING and self._tries >= REBOOT_TRIES and self._came_back(now):
             self.lease = None
             self._enter(State.SELECTING, now)
         return self._ask(now)

@@ -52,7 +52,6 @@ class Interface:
         """
         described = self._keeper.ask(wire.OP_LINKS)
         self.owned = described["owned"]
-        self.resolvers = self.resolvers or described["resolvers"]
         self._link = self._choose(described)
         name = self._link["name"] if self._link else ""
         _, descriptors = self._keeper.ask_for_descriptors(wire.OP_OPEN, interface=name)
@@ -66,7 +65,7 @@ class Interface:
         for unused in others:
             unused.close()
         if self.owned:
-            self._keeper.ask(wire.OP_CONFIGURE, interface=name, up=True, addresses=[], mtu=self._config.mtu)
+            self._configure(addresses=[], mtu=self._config.mtu)
         self._look()
 
     def _choose(self, described: dict[str, Any]) -> dict[str, Any] | None:
@@ -116,15 +115,13 @@ class Interface:
                 self._client.link_down()
         elif self.owned and not self._configured and self._link:
             self._configured = True
-            self._keeper.ask(
-                wire.OP_CONFIGURE,
-                interface=name,
+            self._configure(
                 addresses=[str(address) for address in self._config.addresses],
                 gateway=str(self._config.gateway or ""),
                 gateway6=str(self._config.gateway6 or ""),
                 mtu=self._config.mtu,
             )
-        self._publish(described["default"])
+        self._publish(described)
 
     def _step(self) -> None:
         if self._client is None:
@@ -166,19 +163,31 @@ class Interface:
         if self._lease is None or lease is None or lease.address != self._lease.address:
             self._say(f"lease: {lease.address} from {lease.server}" if lease else "lease: lost")
         self._lease = lease
-        self._keeper.ask(
-            wire.OP_CONFIGURE,
-            interface=self._link["name"],
+        self._configure(
             addresses=[str(lease.address)] if lease else [],
             gateway=str(lease.gateway or "") if lease else "",
             mtu=self._config.mtu or (lease.mtu if lease else None),
         )
-        if not self._config.dns:
-            self.resolvers = [str(server) for server in lease.dns] if lease else []
         self._look()
 
-    def _publish(self, default: dict[str, Any] | None) -> None:
-        link, lease = self._link, self._lease
+    def _configure(self, **settings: Any) -> None:
+        """Have the keeper make the interface so. With DHCP, IPv6 comes from the network's routers."""
+        assert self._link is not None
+        automatic = self._config.mode == "dhcp"
+        self._keeper.ask(
+            wire.OP_CONFIGURE, interface=self._link["name"], up=True, auto6=automatic, **settings
+        )
+
+    def _known_resolvers(self, described: dict[str, Any]) -> list[str]:
+        """As the manifest says; else as the host, the lease and the routers do."""
+        if self._config.dns or self._link is None:
+            return [str(server) for server in self._config.dns]
+        leased = [str(server) for server in self._lease.dns] if self._lease else []
+        return [*described["resolvers"], *leased, *described["announced"].get(self._link["name"], [])]
+
+    def _publish(self, described: dict[str, Any]) -> None:
+        link, lease, default = self._link, self._lease, described["default"]
+        self.resolvers = self._known_resolvers(described)
         self.snapshot = {
             "interface": link["name"] if link else "",
             "link": bool(link and link["carrier"]),
@@ -187,6 +196,7 @@ class Interface:
             "mtu": link["mtu"] if link else 0,
             "addresses": link["addresses"] if link else [],
             "gateway": default["gateway"] if default else "",
+            "gateway6": described["gateway6"],
             "dns": list(self.resolvers),
             "lease": _lease(lease, self._client),
             "counters": {"rx_bytes": link["rx_bytes"], "tx_bytes": link["tx_bytes"]} if link else {},
