@@ -65,13 +65,13 @@ class Machine:
             if each is not None:
                 each.close()
 
-    def dhcp(self, first: str, *more: str) -> subprocess.Popen[bytes]:
-        """dnsmasq; `first` is where its addresses begin, "" when it gives none for IPv4."""
+    def dhcp(self, first: str, *more: str, last: str = "192.0.2.200") -> subprocess.Popen[bytes]:
+        """dnsmasq with addresses from `first` to `last`; `first` "" is none of IPv4."""
         command = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--interface=eth0", "--bind-interfaces"]
         command += [
             "--except-interface=lo",
             "--no-hosts",
-            *([f"--dhcp-range={first},192.0.2.200,255.255.255.0,2m"] if first else []),
+            *([f"--dhcp-range={first},{last},255.255.255.0,2m"] if first else []),
             *more,
         ]
         command += [
@@ -257,7 +257,7 @@ def test_the_outside_sees_only_wireguard_and_dhcp(machine, record_property, caps
     make, things = machine
     device = make(STATION)
     with lab.Capture(device.wire.gateway, "eth0") as capture:
-        server = started(things, device.dhcp("192.0.2.100"))
+        server = started(things, device.dhcp("192.0.2.100", last="192.0.2.149"))
         lab.wait_for("a lease", lambda: device.addresses())
         gateway = tunnel_to(things, device, lab.GATEWAY_ADDRESS)
         assert device.device.run("station", ECHO, "10.90.0.1", "7") == "through the tunnel"
