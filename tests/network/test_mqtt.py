@@ -5,7 +5,9 @@ reader.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from tests.network.test_host_system import service
 
 pytestmark = pytest.mark.group("network")
 
+RESTART = {"backoff_initial": 0.01, "backoff_max": 0.1, "window": 60.0}
 # Publishes a day of readings, one a minute, then says so; then as many single ones as it is told by its
 # config.
 STATION = """
@@ -97,6 +100,7 @@ def system(tmp_path):
                     [PORT_KEY_STORE, PORT_INTERNET],
                     resources=[*network, {"type": "storage", "size": 1 << 20}],
                     config={"server": "10.90.0.1"},
+                    restart={**RESTART, "policy": "always", "limit": 100},
                 ),
                 "station": app(STATION, access={"msg0": {PORT_MQTT: {"role": "client"}}}),
             },
@@ -129,17 +133,28 @@ def test_a_day_offline_is_replayed_once_and_in_order(system):
     bus.kill()
     running.wait_for("a day 1440")
     bus.start()
-    # The server fails twice more in the middle of the replay.
+    # The server fails twice more in the middle of the replay, and the relay again and again.
     for some in (200, 700):
         lab.wait_for("a part of the replay", lambda some=some: bus.count() >= some)
         bus.kill()
         bus.start()
-    lab.wait_for("the replay", lambda: bus.count() >= 1441, timeout=60)
+        kill_relay(running)
+    while (stored := bus.count()) < 1441:
+        kill_relay(running)
+        lab.wait_for("the relay goes on", lambda stored=stored: bus.count() > stored, timeout=60)
     stored = bus.messages()
     prefix = f"kos.d.{device}.up.data.station"
     assert stored[0] == (f"{prefix}.hello.world", b"first")
     assert stored[1:] == [(f"{prefix}.weather.temperature", str(n).encode()) for n in range(1440)]
     assert running.stop() == 0
+
+
+def kill_relay(running: RunningSystem) -> None:
+    """With SIGKILL, at whatever it is doing."""
+    with running.client() as client:
+        pid = client.status()["apps"]["mqtt_relay"]["pid"]
+    if pid is not None:  # else it is just being started again
+        os.kill(pid, signal.SIGKILL)
 
 
 def foreign_reader(wire: Wire, device: str, count: int) -> subprocess.Popen[str]:

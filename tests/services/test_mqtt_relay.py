@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
+import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +21,7 @@ from kos.services.mqtt_relay.topics import kind_of
 from kos.services.mqtt_relay.upstream import OPEN, WINDOW, Upstream
 
 KEY = bytes(32)
+WRITE = os.write
 
 
 def text(value: str) -> bytes:
@@ -230,6 +235,81 @@ def test_a_lost_position_starts_a_new_identity(tmp_path):
     (tmp_path / "acked").write_text("nonsense")
     again = Spool(tmp_path, BYTES_MIN)
     assert again.identity != spool.identity and drain(again) == []
+
+
+@pytest.mark.parametrize("call", range(1, 30, 4))
+@pytest.mark.parametrize("part", [0, 7, None])
+def test_a_full_storage_loses_nothing_that_was_kept(tmp_path, monkeypatch, call, part):
+    """Whichever write fails, after however many bytes: what was kept stays, the rest was refused."""
+    spool = Spool(tmp_path, BYTES_MIN)
+    fill(spool, 10, size=800)
+    calls = 0
+
+    def full(descriptor: int, data: bytes) -> int:
+        nonlocal calls
+        calls += 1
+        if calls < call:
+            return WRITE(descriptor, data)
+        if part is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return WRITE(descriptor, data[:part])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        kept = 10
+        for first in range(10, 40, 3):
+            messages = [("data.a", str(n).encode().ljust(800)) for n in range(first, first + 3)]
+            try:
+                spool.append(messages)
+                kept = first + 3
+            except KosError as error:
+                assert "the storage takes nothing: No space left" in error.message
+                break
+        else:
+            raise AssertionError("nothing failed")
+    assert [int(record.payload) for record in spool._waiting] == list(range(kept))
+    assert drain(Spool(tmp_path, BYTES_MIN)) == list(range(kept))  # as after a crash right now
+    spool.append([("data.a", str(n).encode()) for n in range(kept, 60)])  # there is room again
+    assert drain(Spool(tmp_path, BYTES_MIN)) == list(range(60))
+
+
+def test_a_file_system_that_is_really_full(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("not applicable: an ordinary user mounts no file system")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", tmp_path], check=True)
+    try:
+        spool = Spool(tmp_path / "spool", BYTES_MIN)
+        fill(spool, 20, size=1000)
+        with (tmp_path / "something else").open("wb", buffering=0) as other, pytest.raises(OSError):
+            while other.write(bytes(1 << 12)):
+                pass
+        with pytest.raises(KosError, match="the storage takes nothing: No space left"):
+            fill(spool, 20, size=1000)
+        spool.acknowledge(spool.take().number)
+        (tmp_path / "something else").unlink()
+        spool.append([("data.a", b"20")])
+        assert drain(Spool(tmp_path / "spool", BYTES_MIN))[-20:] == list(range(1, 21))
+        spool.close()
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def test_a_full_storage_does_not_stop_the_replay(tmp_path, monkeypatch):
+    spool = Spool(tmp_path, BYTES_MIN)
+    fill(spool, 200)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        numbers = []
+        while (record := spool.take()) is not None:
+            numbers.append(record.number)
+            spool.acknowledge(record.number)
+    assert len(numbers) == 200 and len(spool) == 0
+    again = Spool(tmp_path, BYTES_MIN)  # it repeats, under the same ids
+    assert again.identity == spool.identity and again.take().number == numbers[0]
 
 
 def test_a_spool_one_byte_too_small(tmp_path):

@@ -50,6 +50,7 @@ class Relay:
         self._pause = RECONNECT_FIRST
         self._connect_at = 0.0
         self._dropped = spool.dropped
+        self._complaint = ""
         self.snapshot: dict[str, Any] = {}
         self._publish_state()
 
@@ -108,7 +109,14 @@ class Relay:
             self._drop(local)
             return
         if messages:
-            self._spool.append([(message.kind, message.payload) for message in messages])
+            try:
+                self._spool.append([(message.kind, message.payload) for message in messages])
+            except KosError as error:
+                # Without an acknowledgement the app's library sends them again.
+                self._complain(f"{error}; what {local.client.app} publishes is not acknowledged")
+                self._drop(local)
+                return
+            self._complaint = ""
             if self._spool.dropped != self._dropped:
                 self._say(f"warn  the spool is full: {self._spool.dropped - self._dropped} messages dropped")
                 self._dropped = self._spool.dropped
@@ -120,6 +128,12 @@ class Relay:
             return
         if local.client.ended:
             self._drop(local)
+
+    def _complain(self, text: str) -> None:
+        """Say it once, however often an app tries."""
+        if text != self._complaint:
+            self._say(f"warn  {text}")
+        self._complaint = text
 
     def _drop(self, local: _Local) -> None:
         if self._locals.pop(local.socket.fileno(), None) is not None:

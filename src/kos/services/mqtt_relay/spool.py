@@ -7,6 +7,8 @@ server has.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import secrets
@@ -74,14 +76,37 @@ class Spool:
 
     # --- writing --------------------------------------------------------------------------------------
     def append(self, messages: list[tuple[str, bytes]]) -> None:
-        """Add messages; on return they survive a power cut."""
-        for kind, payload in messages:
-            record = Record(self._next, kind, payload)
-            self._next += 1
-            self._write(record)
-            self._waiting.append(record)
-        if self._file is not None:
-            os.fdatasync(self._file)
+        """Add messages, all or none; on return they survive a power cut.
+
+        Raises:
+            KosError: the storage takes them not, as when it is full: nobody may be told that they are kept.
+        """
+        before = self._segments[-1] if self._segments else None
+        first = self._next
+        try:
+            for kind, payload in messages:
+                record = Record(self._next, kind, payload)
+                self._next += 1
+                self._write(record)
+                self._waiting.append(record)
+            if self._file is not None:
+                os.fdatasync(self._file)
+        except OSError as error:
+            self._undo(before, first)
+            raise KosError(f"the storage takes nothing: {error.strerror}") from None
+
+    def _undo(self, before: tuple[int, Path, int] | None, first: int) -> None:
+        """Take back what a failed `append` wrote from the number `first` on; the next one begins a segment."""
+        while self._waiting and self._waiting[-1].number >= first:
+            self._waiting.pop()
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+        while self._segments and (before is None or self._segments[-1][0] > before[0]):
+            self._segments.pop()[1].unlink(missing_ok=True)
+        if before is not None and self._segments:
+            self._segments[-1] = before
+            os.truncate(before[1], before[2])
 
     def _write(self, record: Record) -> None:
         name = record.kind.encode()
@@ -90,7 +115,8 @@ class Spool:
         if self._file is None or self._segments[-1][2] + len(data) > self._segment_size:
             self._new_segment(record.number)
         assert self._file is not None
-        os.write(self._file, data)
+        if os.write(self._file, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         first, path, size = self._segments[-1]
         self._segments[-1] = (first, path, size + len(data))
 
@@ -99,8 +125,8 @@ class Spool:
         while len(self._segments) >= SEGMENTS:
             self._drop_oldest()
         path = self._folder / f"{first:016x}.spool"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._segments.append((first, path, 0))
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._sync_folder()
 
     def _drop_oldest(self) -> None:
@@ -110,7 +136,7 @@ class Spool:
             self._pop()
             self.dropped += 1
         path.unlink()
-        self._write_position()
+        self._note_position()
 
     # --- reading --------------------------------------------------------------------------------------
     def take(self) -> Record | None:
@@ -135,7 +161,7 @@ class Spool:
         while len(self._segments) > 1 and self._segments[1][0] <= number + 1:
             self._segments.popleft()[1].unlink()
         if self._unwritten >= ACK_EVERY or not self._waiting:
-            self._write_position()
+            self._note_position()
 
     def _pop(self) -> None:
         self._waiting.popleft()
@@ -154,6 +180,11 @@ class Spool:
             self.identity, self._acked, self.dropped = secrets.token_hex(6), 0, 0
             self._write_position()
             return self.identity, 0, 0
+
+    def _note_position(self) -> None:
+        """Write the position down where there is room: an older one costs repetitions, which have ids."""
+        with contextlib.suppress(OSError):
+            self._write_position()
 
     def _write_position(self) -> None:
         new = self._folder / "acked.new"
@@ -208,4 +239,4 @@ class Spool:
 
     def close(self) -> None:
         self._close()
-        self._write_position()
+        self._note_position()
