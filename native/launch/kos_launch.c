@@ -9,11 +9,15 @@
  * descriptor but its status socket once the app runs.
  *
  *   kos-launch --status FD --filter FD [--pass FD]... [--uid N --gid N [--group N]...] [--rlimit NAME=N]...
- *              -- PATH ARG0 [ARG]...
+ *              [--traceable 1] [--joined 1] -- PATH ARG0 [ARG]...
  *
  * The status socket is a SEQPACKET pair with the supervisor. We send "hello", wait for "go", send "filter" with the
  * filter's listener attached, and at last "exit STATUS MAX_RSS_KIB"; or "error STEP: REASON". We take "signal N".
  * The descriptors of --pass become 3, 4, … of the app, in order.
+ *
+ * --traceable: another process of the app's own user may trace it, where the kernel's Yama would let only a parent.
+ * --joined: a debugger beside an app. Its parent has entered the app's namespaces, so that our child is in them and
+ * sees no other process than the app's; we are not process 1 there, and 0, 1 and 2 go on to the child as they are.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -61,6 +65,8 @@ static long become_uid = -1;
 static long become_gid = -1;
 static gid_t groups[GROUP_MAX];
 static int group_count;
+static int traceable;
+static int joined;
 static struct sock_filter program[BPF_MAXINSNS];
 static struct sock_fprog app_filter = {.filter = program};
 
@@ -160,6 +166,10 @@ static char **parse(int argc, char **argv) {
                 fail(option, group ? E2BIG : EINVAL);
             }
             groups[group_count++] = (gid_t)group;
+        } else if (!strcmp(option, "--traceable")) {
+            traceable = number(value, option) == 1;
+        } else if (!strcmp(option, "--joined")) {
+            joined = number(value, option) == 1;
         } else if (!strcmp(option, "--rlimit")) {
             remember_limit(value);
         } else {
@@ -287,6 +297,9 @@ static _Noreturn void become_app(char **command, const sigset_t *mask) {
     need(syscall(__NR_close_range, (unsigned)(FIRST_PASSED + pass_count), ~0U, CLOSE_RANGE_CLOEXEC) == 0,
          "close_range");
     need(sigprocmask(SIG_SETMASK, mask, NULL) == 0, "signal mask");
+    if (traceable) {
+        need(prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0) == 0 || errno == EINVAL, "traceable");
+    }
     listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &app_filter);
     need(listener >= 0, "seccomp");
     send_listener(listener);
@@ -362,7 +375,7 @@ int main(int argc, char **argv) {
     int signals;
     pid_t app;
 
-    if (getpid() != 1) {
+    if (getpid() != 1 && !joined) {
         fail("not process 1 of a process namespace", EPERM);
     }
     read_filter();

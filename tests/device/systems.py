@@ -85,7 +85,7 @@ def install(
             program = images / sha256 / "bin" / "program"
             if not program.exists():  # apps may share an image
                 program.parent.mkdir(parents=True)
-                command = [*compiler(), "-O1", "-w", "-x", "c", "-", "-o", str(program), "-lpthread"]
+                command = [*compiler(), "-O1", "-g", "-w", "-x", "c", "-", "-o", str(program), "-lpthread"]
                 subprocess.run(command, input=c, text=True, check=True)
             each["image"] = {"kind": "c", "sha256": sha256, "size": 1, "entry": "bin/program"}
     manifest = {

@@ -62,19 +62,35 @@ class CApp:
             BuildError: it does not configure, compile, link or install; says the compiler's own words.
         """
         with self._cache.scratch("c", str(self._directory), self._target.name) as scratch:
-            build, stage = scratch / "build", scratch / "stage"
-            self._compile(build, stage)
-            program = stage / self._entry
-            if not program.is_file():
-                self._take_uninstalled(build, program)
-            self._check(program)
+            stage = self._made(scratch)
             for name in _KEPT:
                 if (stage / name).is_dir():
                     shutil.copytree(stage / name, place / name, symlinks=True)
 
-    def _compile(self, build: Path, stage: Path) -> None:
+    def symbols(self) -> Path:
+        """The same program with its symbols, for a debugger: its code is at the same addresses.
+
+        Raises:
+            BuildError: as `fill` does.
+        """
+        with self._cache.scratch("c-symbols", str(self._directory), self._target.name) as scratch:
+            return self._made(scratch, symbols=True) / self._entry
+
+    def _made(self, scratch: Path, *, symbols: bool = False) -> Path:
+        """Build it below `scratch`; → what is installed."""
+        build, stage = scratch / "build", scratch / "stage"
+        self._compile(build, stage, symbols)
+        program = stage / self._entry
+        if not program.is_file():
+            self._take_uninstalled(build, program)
+        self._check(program)
+        return stage
+
+    def _compile(self, build: Path, stage: Path, symbols: bool) -> None:
         tools = Toolchain(self._target)
         maps = tools.prefix_maps(app=self._directory, build=build, sdk=self._sdk)
+        if symbols:
+            maps = "-g"  # and the sources' own places, where a debugger finds them
         environment = tools.environment() | {
             "KOS_CC": str(tools.cc),
             "KOS_RUNTIME_PATH": str(self._sdk),
@@ -90,7 +106,7 @@ class CApp:
             "-DCMAKE_C_FLAGS_RELEASE=-O2",
             f"-DCMAKE_C_FLAGS={maps}",
             f"-DCMAKE_CXX_FLAGS={maps}",
-            "-DCMAKE_EXE_LINKER_FLAGS=-s",
+            f"-DCMAKE_EXE_LINKER_FLAGS={'' if symbols else '-s'}",
             f"-DCMAKE_INSTALL_PREFIX={stage}",
         ]  # fmt: skip
         shutil.rmtree(stage, ignore_errors=True)

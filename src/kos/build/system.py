@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kos.build import manifest_zip, wheels
 from kos.build.cache import Blob, Cache
@@ -25,6 +26,9 @@ from kos.manifest import (
 )
 from kos.manifest.load import Project
 from kos.manifest.model import SystemPart
+
+if TYPE_CHECKING:
+    from kos.build.c_app import CApp
 
 
 @dataclass(frozen=True)
@@ -138,10 +142,25 @@ class Builder:
 
         return self._cache.image({"kind": "python", **sources.inputs(locked)}, make)
 
-    def _c(self, app: App, image: CImage) -> tuple[Blob, bool]:
+    def symbols(self, name: str) -> tuple[Path, str]:
+        """A C app's program with its symbols, and the SHA-256 of the image that it belongs to.
+
+        Raises:
+            KosError: there is no such C app, or it does not build.
+        """
+        app = self._project.manifest(self._platform).apps.get(name)
+        if app is None or not isinstance(app.image, CImage):
+            raise BuildError(f"the project has no C app {name!r}", where=str(self._project.root))
+        blob, _new = self._c(app, app.image)
+        return self._sources(app, app.image).symbols(), blob.sha256
+
+    def _sources(self, app: App, image: CImage) -> CApp:
         from kos.build.c_app import CApp  # a system without C apps needs no C toolchain
 
-        sources = CApp(self._directory(app, image.path), _c_entry(app), self._target, self._cache)
+        return CApp(self._directory(app, image.path), _c_entry(app), self._target, self._cache)
+
+    def _c(self, app: App, image: CImage) -> tuple[Blob, bool]:
+        sources = self._sources(app, image)
 
         def make(place: Path) -> None:
             self._say(f"building {app.name} (C)")

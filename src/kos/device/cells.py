@@ -15,7 +15,7 @@ from pathlib import Path
 from kos.abi.debug import ENVIRON_CONSOLE, ENVIRON_SHELL, THREADS
 from kos.abi.errors import KosError
 from kos.abi.network import ENVIRON as NETWORK_ENVIRON
-from kos.abi.stream import CONSOLE, SHELL
+from kos.abi.stream import CONSOLE, GDB, SHELL
 from kos.device.limits import Mechanism, Wanted
 from kos.device.runtime import Bind, Runtime
 from kos.device.sandbox import UID_BASE, Cell, app_uid, python_command
@@ -29,6 +29,8 @@ SERVER_IDS = 0x1000  # message servers have ids too, below those of apps, for th
 SERVER_DESCRIPTORS = 65536
 DEVICE_GROUPS = UID_BASE + 0x1000000  # above the ids of all apps
 MONITOR = Path("/usr/lib/kos/qemu")  # the virtual machine monitor, on a device with hyp=on
+GDBSERVER = "/gdbserver"  # in the sandbox of an app that a debugger may attach to
+GDBSERVERS = (Path("/usr/lib/kos/gdb/gdbserver"), Path("/usr/bin/gdbserver"))  # on a device, and elsewhere
 _CHANNELS = {SHELL: ENVIRON_SHELL, CONSOLE: ENVIRON_CONSOLE}
 _COMMON_ENVIRON = {"HOME": "/tmp", "LANG": "C.UTF-8"}
 
@@ -140,7 +142,8 @@ def app_cell(
         groups=tuple(sorted({_device_group(place, node) for node in devices} - {0})),
         resources=(*kinds, "internet") if joined else kinds,
         joined=joined,
-        readable=_readable(kinds, resolv),
+        readable=(*_readable(kinds, resolv), *_debugger(stream)),
+        traceable=stream == GDB,
         limits=place.mechanism.rlimits(wanted_limits(app, THREADS if stream == SHELL else 0)),
     )
 
@@ -168,6 +171,12 @@ def resource_types(resources: Sequence[Resource]) -> tuple[str, ...]:
 def _readable(kinds: tuple[str, ...], resolv: Path | None) -> tuple[Bind, ...]:
     binds = (Bind(resolv, "/etc/resolv.conf"),) if resolv else ()
     return (*binds, Bind(MONITOR, str(MONITOR))) if "kvm" in kinds and MONITOR.is_dir() else binds
+
+
+def _debugger(stream: str | None) -> tuple[Bind, ...]:
+    """gdbserver, where a debugger may attach; the app itself can start nothing."""
+    program = next((path for path in GDBSERVERS if path.is_file()), None)
+    return (Bind(program, GDBSERVER),) if stream == GDB and program else ()
 
 
 def _devices(resources: Sequence[Resource]) -> list[str]:

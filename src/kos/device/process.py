@@ -30,8 +30,6 @@ from kos.device.seccomp.policy import policy_for
 STATUS_PACKET_MAX = 512  # bytes of one packet from kos-launch
 LOOK_SECONDS = 1.0  # between two looks at what its limits refused it
 CONSOLE_READ_MAX = 65536  # bytes taken from a console pipe in one turn
-# The number of execve on each architecture, by its AUDIT_ARCH_ value.
-_EXECVE = {0xC000003E: 59, 0xC00000B7: 221, 0x40000028: 11}
 _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
 
 
@@ -112,10 +110,10 @@ class Process:
             ends.callback(os.close, output)
             undo.callback(os.close, self._console)
             os.set_blocking(self._console, False)
-            orders = [_memory_file(ends, "filter", program), _memory_file(ends, "config", self.cell.config)]
+            orders = [memory_file(ends, "filter", program), memory_file(ends, "config", self.cell.config)]
             arguments = bwrap_arguments(runtime, self.cell, orders[1], as_root=as_root)
             text = b"".join(argument.encode() + b"\0" for argument in arguments)
-            orders.append(_memory_file(ends, "arguments", text))
+            orders.append(memory_file(ends, "arguments", text))
             command = launch_command(self.cell, theirs.fileno(), orders[0], list(pass_fds), as_root=as_root)
             self._bwrap = subprocess.Popen(
                 [str(runtime.bwrap), "--args", str(orders[2]), "--", *command],
@@ -234,7 +232,7 @@ class Process:
         notification = notify.receive(self._filter)
         if notification is None:
             return
-        if not self._executed and notification.number == _EXECVE[notification.arch]:
+        if not self._executed and notification.number == notify.EXECVE[notification.arch]:
             # kos-launch becomes the app by the one execve that an app's filter ever sees pass.
             notify.let_continue(self._filter, notification)
             self._on_executed()
@@ -322,7 +320,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"  # most real-time signals have no name
 
 
-def _memory_file(ends: contextlib.ExitStack, name: str, data: bytes) -> int:
+def memory_file(ends: contextlib.ExitStack, name: str, data: bytes) -> int:
     """A descriptor that reads `data` from its beginning, open as long as `ends`."""
     fd = os.memfd_create(f"kos-{name}")
     ends.callback(os.close, fd)

@@ -47,6 +47,7 @@ class Cell:
     joined: bool = False  # it is started inside a network of its own; else it gets an empty one
     readable: tuple[Bind, ...] = ()  # such as /etc/resolv.conf
     tmp_size: int = TMP_SIZE
+    traceable: bool = False  # a debugger of its own user may attach to it
     limits: dict[str, int] = field(default_factory=dict)  # rlimits by the names of kos-launch
 
 
@@ -125,6 +126,8 @@ def launch_command(
             command += ["--group", str(group)]
     for name, value in cell.limits.items():
         command += ["--rlimit", f"{name}={value}"]
+    if cell.traceable:
+        command += ["--traceable", "1"]
     return [*command, "--", *cell.command]
 
 

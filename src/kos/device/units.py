@@ -14,11 +14,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kos.abi.debug import THREADS
 from kos.abi.errors import KosError
-from kos.abi.stream import CONSOLE, SHELL
+from kos.abi.stream import CONSOLE, GDB, SHELL
 from kos.device import tracing
 from kos.device.cells import Place, app_cell, server_cell, wanted_limits
 from kos.device.console.lines import LineAssembler
@@ -35,6 +35,9 @@ from kos.device.sandbox import Cell
 from kos.device.storage import usage
 from kos.manifest.model import App, Manifest, Restart
 from kos.manifest.resources import Supervisor as SupervisorResource
+
+if TYPE_CHECKING:
+    from kos.device.debug.gdb import GdbFar
 
 STOP_SECONDS = 2.0  # from SIGTERM to SIGKILL
 READY_SECONDS = 10.0  # an app that is not ready by then is reported, and those who wait for it go on
@@ -351,6 +354,7 @@ class AppUnit(Unit):
         self.late = False  # it was not ready in time: nobody waits for it any more
         self.servers = [servers[name] for name in sorted(app.access)]
         self._channel: socket.socket | None = None  # to the app, where the manifest opens it
+        self._debugger: GdbFar | None = None  # the newest
 
     @property
     def settled(self) -> bool:
@@ -435,6 +439,12 @@ class AppUnit(Unit):
         Raises:
             KosError: the app does not take it.
         """
+        if kind == GDB:
+            from kos.device.debug.gdb import GdbFar  # seldom wanted
+
+            assert self.process is not None
+            self._debugger = GdbFar(self._host.loop, self._host.place, self.process, self._debugger)
+            return self._debugger
         assert self._channel is not None
         try:
             return ChannelFar(self._channel, number)

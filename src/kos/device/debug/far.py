@@ -13,9 +13,13 @@ class Far(Protocol):
 
     Attributes:
         fd: readable when something has come.
+        words: why it ended, where it says so itself.
     """
 
     fd: int
+
+    @property
+    def words(self) -> str: ...
 
     def read(self) -> bytes | None:
         """What has come, at most PIECE_MAX bytes; None when the other side ended it.
@@ -37,6 +41,8 @@ class Far(Protocol):
 
 class ChannelFar:
     """One session over the channel that an app inherited. The channel outlives it."""
+
+    words = ""
 
     def __init__(self, channel: socket.socket, number: int) -> None:
         self.fd = channel.fileno()

@@ -135,7 +135,7 @@ class OpenStream:
             self._streams.loop.call_later(_ENDING_SECONDS, lambda: self.close("the app closed its channel"))
             return
         if data is None:
-            self.close("the other side ended it")
+            self.close(self._far.words or "the other side ended it")
         elif data:
             self._credit -= len(data)
             self.reader.send({"stream": self.identity, "data": base64.b64encode(data).decode()})

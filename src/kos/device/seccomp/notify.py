@@ -17,6 +17,8 @@ _RESPONSE = Struct("=QqiI")  # id, value, error, flags
 _CONTINUE = 1
 _NOTIF_RECV = 0xC0502100
 _NOTIF_SEND = 0xC0182101
+# The number of execve on each architecture, by its AUDIT_ARCH_ value.
+EXECVE = {0xC000003E: 59, 0xC00000B7: 221, 0x40000028: 11}
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,17 @@ def receive(listener: int) -> Notification | None:
 
 def let_continue(listener: int, notification: Notification) -> None:
     """Let the call go on as if there were no filter."""
-    response = bytearray(_RESPONSE.pack(notification.id, 0, 0, _CONTINUE))
+    _respond(listener, _RESPONSE.pack(notification.id, 0, 0, _CONTINUE))
+
+
+def refuse(listener: int, notification: Notification) -> None:
+    """Let the call fail with EPERM."""
+    _respond(listener, _RESPONSE.pack(notification.id, 0, -errno.EPERM, 0))
+
+
+def _respond(listener: int, response: bytes) -> None:
     try:
-        fcntl.ioctl(listener, _NOTIF_SEND, response)
+        fcntl.ioctl(listener, _NOTIF_SEND, bytearray(response))
     except OSError as error:
         if error.errno != errno.ENOENT:  # ENOENT: the caller was killed meanwhile
             raise

@@ -126,6 +126,12 @@ _PYTHON = (
     *names("sched_get_priority_max sched_get_priority_min readahead"),
 )
 
+# gdbserver, beside the one app that it may trace: no execve, so that it starts nothing.
+_DEBUGGER = (
+    *names("ptrace process_vm_readv process_vm_writev personality chdir"),
+    *names("statfs statfs64 fstatfs fstatfs64"),
+)
+
 # Probes that libc, CPython and common packages make and whose refusal they expect.
 _REFUSE = {
     "clone3": errno.ENOSYS,
@@ -220,12 +226,15 @@ _RESOURCES: dict[str, tuple[Rule, ...]] = {
 # The resources that change a policy: an image holds the filters of all their combinations.
 RESOURCES_WITH_CALLS = tuple(name for name, rules in _RESOURCES.items() if rules)
 KINDS = ("c", "python", "service", "msgserver")
+DEBUGGER = "debugger"  # no app, so no kind of image: it has no resources
 
 
 def policy_for(kind: str, resources: tuple[str, ...] = ()) -> Policy:
     """The policy of an app of image kind `kind` that holds these types of resource."""
     allow: tuple[Rule, ...] = _BASE
-    allow += _MEMORY_C if kind == "c" else (*_MEMORY_PYTHON, *_PYTHON)
+    allow += _MEMORY_C if kind in ("c", DEBUGGER) else (*_MEMORY_PYTHON, *_PYTHON)
+    if kind == DEBUGGER:
+        allow += _DEBUGGER
     if kind == "msgserver":
         allow += names("memfd_create")  # it makes every mailbox
     for resource in sorted(set(resources)):

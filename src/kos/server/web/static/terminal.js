@@ -195,7 +195,7 @@ function guest(terminal, stream) {
     open.hidden = gdb;
     open.disabled = !app || !app.running || !app.allowed || app.who !== null;
     part("gdb").hidden = !gdb || stream !== null;
-    if (gdb) part("gdb-command").textContent = `kos-tool toolbox.debug ${choice.value} --device "${root.dataset.deviceName}"`;
+    if (gdb) part("gdb-command").textContent = `kos-tool toolbox.debug ${choice.value} --device ${root.dataset.deviceId} --server ${location.origin}`;
     if (!app) state.textContent = "";
     else if (!app.running) state.textContent = `${choice.value} is not running`;
     else if (!app.allowed) state.textContent = "your role may not open it";
