@@ -4,6 +4,8 @@ outside.
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from textwrap import dedent
 
@@ -45,7 +47,7 @@ PROJECT = """
     requires-python = ">=3.11"
 """
 PROBE = """
-    import json, socket, time
+    import json, socket, struct, time
     from kos import app
     from kos.abi.services import INTERNET_STATUS
 
@@ -60,6 +62,11 @@ PROBE = """
         with socket.create_connection((status["gateway"], 7), timeout=30) as c:
             c.sendall(b"from the real image")
             print("echo", c.recv(100).decode(), c.getsockname()[0], flush=True)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as s:
+            s.settimeout(30)
+            s.connect((status["gateway"], 0))
+            s.send(struct.pack("!BBHHH", 8, 0, 0, 0, 1) + b"from the real image")
+            print("ping", s.recv(100)[8:].decode(), flush=True)
         for port in (22, 80):
             try:
                 socket.create_connection(("10.0.2.2", port), timeout=5)
@@ -92,6 +99,8 @@ def test_an_app_of_the_real_image_reaches_the_gateway(tmp_path):
         gateway.allow({"device-1": (public["tunnel"], ["10.90.1.2/32"])})
         # To QEMU's guest, 10.0.2.2 is the machine that runs it: here the gateway's namespace.
         environ = {"TUNNEL_PEER_ENDPOINT": "10.0.2.2:51820", "TUNNEL_PEER_KEY": gateway.public_key}
+        capture = tmp_path / "wire.pcap"
+        environ["PATH"] = f"{listening_qemu(tmp_path, capture)}:{os.environ['PATH']}"
         folder = project(tmp_path / "project")
         # The image first, which takes longer than a system may take to start.
         (tmp_path / "made").mkdir()
@@ -102,7 +111,32 @@ def test_an_app_of_the_real_image_reaches_the_gateway(tmp_path):
         for step in (r"generation 1", r"starts", r"of 7 apps ready"):
             run.wait_for(step)
         run.wait_for(r"probe +\| echo from the real image 10\.90\.1\.2")
+        run.wait_for(r"probe +\| ping from the real image")
         run.wait_for(r"probe +\| refused 80")
         assert not run.seen("reached")
         (report,) = gateway.status()["devices"]
         assert report["rx_bytes"] > 0
+    frames = lab.frames_of(capture)
+    assert not any(b"from the real image" in frame for frame in frames)
+    seen = {outside_kind(frame) for frame in frames}
+    assert seen <= {"arp", "dhcp", "wireguard", "neighbour discovery"} and {"dhcp", "wireguard"} <= seen
+
+
+def listening_qemu(folder: Path, capture: Path) -> Path:
+    """A folder with a QEMU that writes down all that passes the device's network interface."""
+    real = shutil.which("qemu-system-aarch64")
+    (folder / "bin").mkdir()
+    wrapper = folder / "bin/qemu-system-aarch64"
+    dump = f"filter-dump,id=wire,netdev=net,file={capture}"
+    wrapper.write_text(f'#!/bin/sh\nexec {real} "$@" -object {dump}\n')
+    wrapper.chmod(0o755)
+    return folder / "bin"
+
+
+def outside_kind(frame: bytes) -> str:
+    """What an outsider calls a frame."""
+    if frame[12:14] == b"\x86\xdd":  # after hop-by-hop options, where there are any: MLD has them
+        kind = frame[62] if frame[20] == 0 else frame[54]
+        return "neighbour discovery" if kind in (133, 134, 135, 136, 143) else "other"
+    packet = lab.packet_of(frame)
+    return {67: "dhcp", 51820: "wireguard"}.get(packet.udp_port, packet.kind)

@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -394,10 +395,11 @@ class Capture:
         return any(wanted(frame) for frame in self._frames)
 
     def packets(self) -> list[Packet]:
-        return [_packet(frame) for frame in self._frames]
+        return [packet_of(frame) for frame in self._frames]
 
 
-def _packet(frame: bytes) -> Packet:
+def packet_of(frame: bytes) -> Packet:
+    """A frame as an outsider sees it."""
     kind = frame[12:14]
     if kind == b"\x08\x06":
         return Packet("arp", 0, frame)
@@ -409,6 +411,18 @@ def _packet(frame: bytes) -> Packet:
         )
         return Packet("udp", 51820 if 51820 in ports else min(ports), frame)
     return Packet("other", 0, frame)
+
+
+def frames_of(path: Path) -> list[bytes]:
+    """The frames of a capture file (pcap, as QEMU writes it)."""
+    data = path.read_bytes()
+    assert data[:4] == b"\xd4\xc3\xb2\xa1", "no pcap file of this machine's byte order"
+    frames, offset = [], 24
+    while offset + 16 <= len(data):
+        (size,) = struct.unpack_from("<8xI", data, offset)
+        frames.append(data[offset + 16 : offset + 16 + size])
+        offset += 16 + size
+    return frames
 
 
 @contextlib.contextmanager

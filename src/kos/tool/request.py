@@ -105,14 +105,25 @@ def _install(manifest: bytes, blobs: dict[str, Path], directory: Path, name: str
 
 
 def install_keys(directory: Path, given: Path | None) -> None:
-    """Put a device's keys into `directory`: copies of those given, else new ones."""
+    """Put a device's keys into `directory`: copies of those given, else new ones.
+
+    What provisioning says about the tunnel comes along: `tunnel.json` beside the keys.
+
+    Raises:
+        KosError: keys or a `tunnel.json` that are none; nothing was made.
+    """
+    from kos.abi.network import PROVISIONED_FILE
+    from kos.device.network.tunnel import read_provisioned
     from kos.keys import pairs
 
     if given is None:
         pairs.generate(directory, sorted(pairs.DEVICE_KEYS.items()))
         return
     pairs.check_device_keys(given)
+    provisioned = read_provisioned(given)
     directory.mkdir(mode=0o700)
     for name in pairs.DEVICE_KEYS:
         for suffix in (".key", ".pub"):
             shutil.copy2(given / f"{name}{suffix}", directory / f"{name}{suffix}")
+    if provisioned:
+        shutil.copy2(given / PROVISIONED_FILE, directory / PROVISIONED_FILE)
