@@ -24,6 +24,7 @@ from kos.manifest import PlatformSpec
 from kos.platforms import board
 from kos.platforms.board import Board
 from tests.powercut.at_rest import partitions
+from tests.security.secrets_watch import ArgumentWatch, forms, shows
 from tests.tool.running import kos_tool
 
 from .device_tree import Node, needed_by, read
@@ -100,8 +101,11 @@ def card(request, tmp_path_factory):
     dry = kos_tool(*command, "--dry-run", "--json")
     assert dry.returncode == 0, dry.stderr
     assert not (folder / "card.img").exists(), "a dry run writes nothing"
-    done = kos_tool(*command, "--json")
+    secrets = [(folder / "keys" / f"{name}.key").read_bytes() for name in pairs.DEVICE_KEYS]
+    with ArgumentWatch(secrets) as watch:
+        done = kos_tool(*command, "--json")
     assert done.returncode == 0, done.stderr
+    assert not watch.found and watch.looks
     made = Card(
         facts, sdk, folder / "card.img", folder / "keys", dry.stdout + done.stdout + done.stderr, folder
     )
@@ -172,7 +176,7 @@ def test_private_keys_are_in_the_key_partition_only(card):
         secret = (card.keys / f"{name}.key").read_bytes()
         found = [match.start() for match in re.finditer(re.escape(secret), data)]
         assert found and all(start <= at < start + size for at in found)
-        assert secret.hex() not in card.said and secret.hex().encode() not in data
+        assert not shows(card.said.encode(), forms(secret)) and not shows(data, forms(secret)[1:])
         mode = tool("debugfs", "-R", f"stat /{name}.key", card.part("kos-keys"))
         assert "Mode:  0600" in mode and "User:     0   Group:     0" in mode
         public = (card.keys / f"{name}.pub").read_bytes().hex()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kos.build.image.run import run
+from tests.security.secrets_watch import ArgumentWatch, forms, shows
 
 from .qemu_device import STEADY, needs_sdk, new_machine, powered, project
 
@@ -39,7 +40,7 @@ def test_the_device_boots_to_a_ready_system(platform, tmp_path, figures):
     assert len(secrets) == 2
     found = places(machine.disk, secrets)
     assert found and all(name == "kos-keys" for name in found), "private keys are on the key partition only"
-    with powered(machine) as device:
+    with powered(machine) as device, ArgumentWatch(secrets) as watch:
         ready = device.wait_for("5 of 5 apps ready")
         figures(f"{platform}: power-on to ready {device.lines[ready][0]:.1f} s")
         # Two apps' lines may come in either order; this is the last of its checks.
@@ -52,3 +53,5 @@ def test_the_device_boots_to_a_ready_system(platform, tmp_path, figures):
         with device.client() as client:
             facts = client.hello()
             assert (facts["slot"], facts["state"], facts["platform"]) == ("a", "good", platform)
+        assert not shows(text.encode(), [form for secret in secrets for form in forms(secret)])
+    assert not watch.found and watch.looks

@@ -1,14 +1,17 @@
-"""New kernels and root file systems: a good one is kept, and one that panics or is corrupt leads back by
-itself.
+"""New kernels and root file systems: a good one is kept, and one that panics, is corrupt or hangs leads back
+by itself. The last is the watchdog's work: nothing else ends a first process that does nothing any more.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
+from pathlib import Path
 
 import pytest
 
 from kos.build.image import modules, system
+from kos.build.image.run import run
 from kos.build.sdk.install import Wanted
 from kos.manifest import PlatformSpec
 from kos.platforms import board
@@ -18,6 +21,28 @@ from .qemu_device import PLATFORM, STEADY, archive, needs_sdk, new_machine, powe
 pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(900)]
 
 ONCE = "disable_signing=True, boot_attempts=1"
+# The first process as it is, but that it hangs where it would begin to feed the watchdog.
+HANGING = """
+from kos.device.init import main as process1
+def hang(*_):
+    process1.say("hangs")
+    while True:
+        pass
+process1.keep = hang
+process1.main()
+"""
+
+
+def hanging_root(root: Path, folder: Path) -> Path:
+    """A root file system whose first process hangs."""
+    tree, image = folder / "tree", folder / "hanging.squashfs"
+    run("unsquashfs", "-quiet", "-no-progress", "-d", tree, root)
+    init = tree / "usr/lib/kos/init"
+    text = init.read_text()
+    init.write_text(text.replace("from kos.device.init.main import main\n\nmain()\n", HANGING))
+    assert init.read_text() != text
+    run("mksquashfs", tree, image, "-quiet", "-no-progress", "-comp", "zstd", "-Xcompression-level", "1")
+    return image
 
 
 def test_a_system_upgrade_goes_to_the_other_slot_and_a_bad_one_comes_back(tmp_path, figures):
@@ -37,14 +62,16 @@ def test_a_system_upgrade_goes_to_the_other_slot_and_a_bad_one_comes_back(tmp_pa
     with corrupt.open("r+b") as file:
         file.write(bytes(4096))
 
-    def release(name: str, parts: dict) -> object:
-        root = project(tmp_path / name, apps, name, ONCE)
+    def release(name: str, parts: dict, options: str = ONCE) -> Path:
+        root = project(tmp_path / name, apps, name, options)
         return archive(root, tmp_path / f"{name}.zip", parts=parts)
 
     first = release("1.0.0", {})
     second = release("1.1.0", {"bootfs": good, "root": base.root})
     third = release("1.2.0", {"bootfs": panics, "root": base.root})
     fourth = release("1.3.0", {"bootfs": good, "root": corrupt})
+    hanging = {"bootfs": good, "root": hanging_root(base.root, tmp_path)}
+    fifth = release("1.4.0", hanging, f"{ONCE}, watchdog=8")
     machine = new_machine(first, tmp_path / "machine")
     with powered(machine) as device:
         device.wait_for("healthy: generation 1")
@@ -62,8 +89,41 @@ def test_a_system_upgrade_goes_to_the_other_slot_and_a_bad_one_comes_back(tmp_pa
 
         push(device, fourth, tmp_path)
         at = device.wait_for("generation 4 failed: slot a did not start: .*cannot mount the root", at)
-        device.wait_for("generation 2 .good., release 1.1.0, slot b", at)
+        at = device.wait_for("generation 2 .good., release 1.1.0, slot b", at)
+        at = device.wait_for("apps ready", at)
+
+        push(device, fifth, tmp_path)
+        at = device.wait_for("generation 5 .trial., release 1.4.0, slot a", at)
+        at = device.wait_for("init .*hangs", at)
+        began = time.monotonic()
+        at = device.wait_for("U-Boot 20", at)
+        figures(f"watchdog of 8 s: U-Boot {time.monotonic() - began:.1f} s after the first process hung")
+        at = device.wait_for("generation 5 failed: slot a started and did not get to", at)
+        at = device.wait_for("generation 2 .good., release 1.1.0, slot b", at)
         device.wait_for("apps ready", at)
         with device.client() as client:
             reasons = {one["number"]: one["reason"] for one in client.hello()["generations"] if one["reason"]}
-        assert "did not start" in reasons[3] and "mount the root" in reasons[4]
+        assert "did not start" in reasons[3] and "mount the root" in reasons[4] and "started" in reasons[5]
+
+
+def test_a_kernel_that_panics_leads_back_on_32_bit_arm_too(tmp_path):
+    platform = f"{PLATFORM},arch=aarch32"
+    sdk = needs_sdk(platform)
+    facts = board(PlatformSpec.parse(platform))
+    kernel = modules.Kernel(sdk.folder(Wanted(facts.kernel_set, "armhf")))
+    panics = tmp_path / "panics.img"
+    system.bootfs(
+        facts, kernel, f"console={facts.console} {system.KERNEL_ARGUMENTS} rdinit=/none root=none", panics
+    )
+    apps = {"alpha": STEADY.format(text="alpha one")}
+    first = archive(project(tmp_path / "one", apps, "1.0.0", ONCE), tmp_path / "one.zip", platform)
+    parts = {"bootfs": panics, "root": system.build(facts, sdk).root}
+    second = archive(project(tmp_path / "two", apps, "1.1.0", ONCE), tmp_path / "two.zip", platform, parts)
+    machine = new_machine(first, tmp_path / "machine", platform)
+    with powered(machine) as device:
+        device.wait_for("healthy: generation 1")
+        push(device, second, tmp_path)
+        at = device.wait_for("Kernel panic")
+        at = device.wait_for("generation 2 failed: slot b did not start", at)
+        at = device.wait_for("generation 1 .good., release 1.0.0, slot a", at)
+        device.wait_for("apps ready", at)

@@ -36,6 +36,12 @@ def test_a_slot_that_did_not_start_fails_its_generation_with_the_note():
     assert choice.changed[2].reason == "slot b did not start: kos-root-b: broken"
 
 
+def test_a_slot_that_started_and_was_reset_fails_its_generation():
+    """A hanging first process, and the watchdog: it was chosen once, and nothing more was heard of it."""
+    choice = choose(known((1, "a", GOOD, 0), (2, "b", TRIAL, 1)), 1, "a", 3)
+    assert choice.run == 1 and "started and did not get to" in choice.changed[2].reason
+
+
 def test_a_slot_without_a_good_generation_sends_to_the_other_one():
     choice = choose(known((1, "a", GOOD, 0), (2, "b", TRIAL, 3)), 2, "b", 3)
     assert (choice.run, choice.reboot_to) == (0, "a")

@@ -125,7 +125,7 @@ def choose(
         # We are where the current generation lives: a newer one that waits in the other slot did not start.
         for number, one in elsewhere.items():
             if number > current:
-                changed[number] = one.failed(f"slot {one.slot} did not start" + (f": {note}" if note else ""))
+                changed[number] = one.failed(_without_end(one, note))
     candidates = [now] if now is not None and now.number in here else []
     # A trial in this slot that `current` does not name yet: an update of the slot that completes by this
     # start.
@@ -141,6 +141,13 @@ def choose(
                 return Choice(one.number, changed)
             changed[one.number] = one.failed(f"did not become healthy in {one.attempts} starts")
     return _fall_back(generations, here, changed)
+
+
+def _without_end(one: Generation, note: str) -> str:
+    """Why a trial in the other slot is over, though it said nothing itself."""
+    if not one.attempts:
+        return f"slot {one.slot} did not start" + (f": {note}" if note else "")
+    return f"slot {one.slot} started and did not get to where it could say whether it is healthy"
 
 
 def _fall_back(
