@@ -22,22 +22,26 @@ BOARDS = {
             scratch=0x80000000,
             start="bootz",
             unpack_at=(0x85000000, 64 * MIB),
+            loads={"kernel_addr_r": 0x82000000, "fdt_addr_r": 0x88000000, "ramdisk_addr_r": 0x88080000},
         ),
         # The ROM takes a raw MLO at 0, 128, 256 or 384 KiB; ours are at 128 and 256 KiB, beside the GPT. The
         # MLO then loads u-boot.img from sector 0x300.
         raw={0x20000: "MLO", 0x40000: "MLO", 0x60000: "u-boot.img"},
         first_partition=4 * MIB,
-        i2c={"i2c0": "/dev/i2c-0", "i2c1": "/dev/i2c-1", "i2c2": "/dev/i2c-2"},
-        sources=(
-            "AM335x Technical Reference Manual (SPRUH73Q), 26.1.8.5, MMC/SD boot: in raw mode the ROM looks "
-            "for the image at 0x0, 0x20000, 0x40000 and 0x60000",
-            "U-Boot 2025.01, doc/board/ti/am335x_evm.rst, configs/am335x_evm_defconfig: "
-            "CONFIG_SYS_MMCSD_RAW_MODE_U_BOOT_SECTOR 0x300 by default of SPL for OMAP",
-            "U-Boot 2025.01, include/configs/ti_armv7_common.h: loadaddr 0x82000000, fdtaddr 0x88000000, "
-            "rdaddr 0x88080000",
-            "BeagleBone Black System Reference Manual, rev C: 512 MB DDR3, UART0 console, I2C0 and I2C2, "
-            "SD card on MMC0",
-            "Linux 6.12, arch/arm/boot/dts/ti/omap/am335x-boneblack.dts",
-        ),
+        i2c={"i2c0": "/dev/i2c-0", "i2c2": "/dev/i2c-2"},
+        sources={
+            "memory": "BeagleBone Black System Reference Manual, 5.3; Linux 6.12, am335x-boneblack.dts, "
+            "/memory",
+            "storage": "BeagleBone Black System Reference Manual, 6.5: the SD card is on MMC0",
+            "boot offsets": "AM335x Technical Reference Manual (SPRUH73Q), 26.1.8.5: in raw mode the ROM "
+            "looks for "
+            "the image at 0, 128, 256 and 384 KiB; U-Boot 2025.01, common/spl/Kconfig, "
+            "SYS_MMCSD_RAW_MODE_U_BOOT_SECTOR: 0x300 on OMAP",
+            "load addresses": "Debian's u-boot-omap 2025.01, environment of am335x_boneblack",
+            "device tree": "Linux 6.12, arch/arm/boot/dts/ti/omap/am335x-boneblack.dts",
+            "console": "Linux 6.12, am335x-boneblack.dts, /chosen/stdout-path: UART0, the 6-pin header",
+            "Ethernet": "Linux 6.12, am335x-bone-common.dtsi, mac_sw: the CPSW switch driver, port 1",
+            "I2C buses": "Linux 6.12, am335x-boneblack.dts, aliases i2c0 and i2c2; i2c1 is off",
+        },
     ),
 }

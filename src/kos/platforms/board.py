@@ -27,6 +27,19 @@ COMMON_MODULES = (
 )
 
 
+# What each board says where it has it from.
+FACTS = (
+    "memory",
+    "storage",
+    "boot offsets",
+    "load addresses",
+    "device tree",
+    "console",
+    "Ethernet",
+    "I2C buses",
+)
+
+
 @dataclass(frozen=True)
 class BootLoader:
     """A board's U-Boot and what the scripts that it runs need to know.
@@ -39,6 +52,8 @@ class BootLoader:
         start: `booti` (arm64) or `bootz` (arm).
         unpack_at: address and size of the place where a compressed kernel is unpacked.
         environment: variables that its default environment has and ours must keep.
+        loads: variable with the address of the kernel, the device tree or the initramfs → address; what the
+            loader itself has is used where it says nothing.
     """
 
     package_set: str
@@ -48,6 +63,7 @@ class BootLoader:
     start: str
     unpack_at: tuple[int, int]
     environment: dict[str, str] = field(default_factory=dict)
+    loads: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,7 @@ class Board:
         kernel_arguments: added to the command line.
         hyp: it is built for microVMs: with QEMU.
         boot_size, bootfs_size, root_size: bytes of the boot partition and of each slot.
-        sources: where the facts above are from.
+        sources: name of a fact, one of FACTS → where it is from.
     """
 
     name: str
@@ -88,7 +104,7 @@ class Board:
     modules: tuple[str, ...]
     device_tree: str
     loader: BootLoader
-    sources: tuple[str, ...]
+    sources: dict[str, str] = field(repr=False)
     raw: dict[int, str] = field(default_factory=dict)
     first_partition: int = 1 * MIB
     boot_files: dict[str, str] = field(default_factory=dict)

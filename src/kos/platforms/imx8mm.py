@@ -14,14 +14,17 @@ LOADER = BootLoader(
     scratch=0x43500000,
     start="booti",
     unpack_at=(0x50000000, 96 * MIB),
+    # A vendor's environment may have other names for them, or none.
+    loads={"kernel_addr_r": 0x42000000, "fdt_addr_r": 0x48000000, "ramdisk_addr_r": 0x48080000},
 )
 # The ROM reads the boot image from byte 33 KiB of the user area of an SD card or eMMC.
 RAW = {33 * 1024: "flash.bin"}
 BOOT_MODULES = ("sdhci_esdhc_imx", "mmc_block")
 MODULES = ("fec", "at803x", "imx2_wdt", "i2c_imx", "i2c_dev")
 FIRST_PARTITION = 8 * MIB
-SOURCES = (
-    "i.MX 8M Mini Reference Manual (IMX8MMRM), 6.1.5.1: image at 33 KiB of SD and eMMC",
-    "U-Boot 2025.01, doc/board/nxp/imx8mm_evk.rst: flash.bin at 33 KiB",
-    "U-Boot 2025.01, board/freescale/imx8mm_evk/imx8mm_evk.env: load addresses",
-)
+SOURCES = {
+    "boot offsets": "i.MX 8M Mini Reference Manual (IMX8MMRM), 6.1.5.1: the ROM reads the image at 33 KiB "
+    "of SD and "
+    "eMMC; U-Boot 2025.01, doc/board/nxp/imx8mm_evk.rst: flash.bin at 33 KiB",
+    "load addresses": "U-Boot 2025.01, board/freescale/imx8mm_evk/imx8mm_evk.env; DRAM begins at 0x40000000",
+}

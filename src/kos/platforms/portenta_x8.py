@@ -19,10 +19,18 @@ BOARDS = {
         first_partition=imx8mm.FIRST_PARTITION,
         i2c={"i2c1": "/dev/i2c-0", "i2c2": "/dev/i2c-1", "i2c3": "/dev/i2c-2", "i2c4": "/dev/i2c-3"},
         usb_flash=True,
-        sources=(
-            *imx8mm.SOURCES,
-            "Arduino Portenta X8 datasheet (ABX00049): i.MX 8M Mini, 2 GB LPDDR4, 16 GB eMMC, UART3 console",
-            "Arduino, portenta-x8 user manual: programming mode and uuu over USB-C",
-        ),
+        sources={
+            **imx8mm.SOURCES,
+            "memory": "Arduino Portenta X8 datasheet (ABX00049): 2 GB LPDDR4",
+            "storage": "Arduino Portenta X8 datasheet (ABX00049): 16 GB eMMC; on USDHC3 as on NXP's board",
+            "device tree": "Arduino's Linux has one, Linux 6.12 has none: the boot loader's own is handed "
+            "over",
+            "console": "Arduino Portenta X8 datasheet (ABX00049): UART3 is for debugging; Linux counts "
+            "from 0",
+            "Ethernet": "Arduino Portenta X8 datasheet (ABX00049): the processor's controller, a PHY "
+            "beside it",
+            "I2C buses": "i.MX 8M Mini Reference Manual (IMX8MMRM), 16.1: four buses, which Linux counts "
+            "from 0",
+        },
     ),
 }

@@ -2,11 +2,17 @@
 
 from kos.platforms.board import MIB, Board, BootLoader
 
-_SOURCES = (
-    "QEMU documentation, system/arm/virt.rst: RAM from 0x40000000, PL011, virtio over PCI, two flash banks",
-    "U-Boot 2025.01, doc/board/emulation/qemu-arm.rst, include/configs/qemu-arm.h: load addresses",
-    "U-Boot 2025.01, configs/qemu_arm64_defconfig: environment in the second flash bank (CONFIG_ENV_ADDR)",
-)
+_SOURCES = {
+    "memory": "QEMU documentation, system/arm/virt.rst: RAM begins at 0x40000000; the size is our choice",
+    "storage": "QEMU documentation, system/arm/virt.rst: virtio over PCI",
+    "boot offsets": "U-Boot 2025.01, doc/board/emulation/qemu-arm.rst: U-Boot is in the first flash bank; "
+    "configs/qemu_arm64_defconfig, CONFIG_ENV_ADDR: its environment is in the second",
+    "load addresses": "U-Boot 2025.01, board/emulation/qemu-arm/qemu-arm.env",
+    "device tree": "QEMU documentation, system/arm/virt.rst: QEMU makes it",
+    "console": "QEMU documentation, system/arm/virt.rst: a PL011",
+    "Ethernet": "QEMU documentation, system/devices/net.rst: virtio-net",
+    "I2C buses": "QEMU documentation, system/arm/virt.rst: the machine has none",
+}
 _ENVIRONMENT = {
     "fdt_high": "0xffffffff",
     "initrd_high": "0xffffffff",

@@ -28,6 +28,7 @@ BOARDS = {
             scratch=0x02500000,
             start="booti",
             unpack_at=(0x08000000, 96 * MIB),
+            loads={"kernel_addr_r": 0x00080000, "fdt_addr_r": 0x02600000, "ramdisk_addr_r": 0x02700000},
         ),
         boot_size=32 * MIB,
         # The first stages read these from the first FAT partition; config.txt has them start U-Boot.
@@ -42,13 +43,22 @@ BOARDS = {
             "gpu_mem=16\n",
         },
         i2c={"i2c1": "/dev/i2c-1"},
-        sources=(
-            "Raspberry Pi documentation, boot folder and config.txt: start4.elf, fixup4.dat, kernel=, "
-            "arm_64bit=, enable_uart=; the boot loader reads the first FAT partition of an MBR or GPT disk",
-            "U-Boot 2025.01, board/raspberrypi/rpi/rpi.env: kernel_addr_r 0x00080000, scriptaddr 0x02400000, "
-            "fdt_addr_r 0x02600000, ramdisk_addr_r 0x02700000",
-            "U-Boot 2025.01, configs/rpi_4_defconfig: environment in uboot.env on the first FAT partition",
-            "Linux 6.12, arch/arm64/boot/dts/broadcom/bcm2711-rpi-4-b.dts: UART1, GENET, SD on eMMC2",
-        ),
+        sources={
+            "memory": "Raspberry Pi 4 Model B product brief: 1 GB at least; 2 GB and more are used when "
+            "there",
+            "storage": "Linux 6.12, bcm2711-rpi-4-b.dts, emmc2: the SD card; U-Boot 2025.01 calls it mmc 0",
+            "boot offsets": "Raspberry Pi documentation, boot sequence of the Raspberry Pi 4: the EEPROM "
+            "reads "
+            "start4.elf, fixup4.dat and config.txt from the first FAT partition of an MBR or GPT disk",
+            "load addresses": "U-Boot 2025.01, board/raspberrypi/rpi/rpi.env",
+            "device tree": "Linux 6.12, arch/arm64/boot/dts/broadcom/bcm2711-rpi-4-b.dts",
+            "console": "Linux 6.12, bcm2711-rpi-4-b.dts, /chosen/stdout-path: UART1 on pins 8 and 10; "
+            "Raspberry "
+            "Pi documentation, config.txt: enable_uart",
+            "Ethernet": "Linux 6.12, bcm2711-rpi-4-b.dts, genet with a PHY of Broadcom",
+            "I2C buses": "Linux 6.12, bcm2711-rpi-4-b.dts: i2c0 and i2c1 are on and have no aliases; i2c1 "
+            "is on "
+            "pins 3 and 5",
+        },
     ),
 }

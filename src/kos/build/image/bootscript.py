@@ -131,7 +131,9 @@ def slot_script(loader: BootLoader, arguments: str, device_tree: str) -> str:
         loads.append(f"{load} ${{fdt_addr_r}} {device_tree}")
     loads.append(f"{load} ${{ramdisk_addr_r}} initramfs")
     address, size = loader.unpack_at
+    places = "".join(f"setenv {name} {place:#x}\n" for name, place in loader.loads.items())
     return (
+        f"{places}"
         f'setenv bootargs "{arguments} kos.slot=${{kos_slot}} kos.root=kos-root-${{kos_slot}}"\n'
         f"setenv kernel_comp_addr_r {address:#x}\nsetenv kernel_comp_size {size:#x}\n"
         f"{' && '.join(loads)} && {loader.start} ${{kernel_addr_r}} ${{ramdisk_addr_r}}:${{filesize}} {fdt}\n"
