@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections.abc import Callable
 
 _LENGTH = struct.Struct(">Q")
 _HEADER = struct.Struct("<8s10I16s512s")
@@ -15,7 +16,9 @@ _HEADER = struct.Struct("<8s10I16s512s")
 class Peer:
     """Takes one boot; what came is in `kernel`, `ramdisk` and `arguments` once `join` returns."""
 
-    def __init__(self) -> None:
+    def __init__(self, booted: Callable[[], None] = lambda: None) -> None:
+        """`booted` is called when the board has taken the image."""
+        self._booted = booted
         self.commands: list[str] = []
         self.image = b""
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -52,6 +55,8 @@ class Peer:
             self.image = b"".join(parts)
         known = {"max-download-size": "0x20000000"}
         _send(stream, "OKAY" + (known.get(argument, "") if name == "getvar" else ""))
+        if name == "boot":
+            self._booted()
 
     def parts(self) -> tuple[bytes, bytes, str]:
         """Kernel, ramdisk and kernel arguments of the boot image."""

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import termios
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,11 @@ from kos.platforms import board
 from kos.platforms.board import Board
 from tests.powercut.at_rest import partitions
 from tests.security.secrets_watch import ArgumentWatch, forms, shows
-from tests.tool.running import kos_tool
+from tests.tool.running import going_on, kos_tool
 
 from .device_tree import Node, needed_by, read
-from .qemu_device import STEADY, archive, needs_sdk, project
+from .fastboot_peer import Peer
+from .qemu_device import STEADY, archive, needs_sdk, powered, project
 
 pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(900)]
 
@@ -168,6 +170,36 @@ def test_boot_loaders_are_where_the_rom_looks(card):
         assert "kernel=u-boot.bin" in (card.folder / "config.txt").read_text()
 
 
+def test_run_sends_to_ram_and_attaches_the_console(card, tmp_path):
+    """The board is a peer that speaks fastboot, its serial console a terminal of ours."""
+    ours, theirs = os.openpty()
+    words = b"U-Boot SPL\r\n\x00\xff raw bytes\r\nStarting kernel ...\r\n"
+
+    def booted() -> None:
+        os.write(ours, words)
+
+    peer = Peer(booted)
+    serial = os.ttyname(theirs)
+    command = ["run", card.folder / "manifest.zip", "-p", card.facts.name, "--keys", card.keys]
+    command += ["--fastboot", peer.address, "--serial", serial]
+    try:
+        with going_on(*command, output=tmp_path / "out") as run:
+            run.until_printed("sending the system")
+            run.until_printed("Starting kernel ...")
+            assert termios.tcgetattr(theirs)[4:6] == [termios.B115200] * 2
+            peer.join()
+            assert run.interrupt() == 0, "Ctrl-C detaches"
+        assert words in (tmp_path / "out").read_bytes()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    kernel, ramdisk, arguments = peer.parts()
+    assert f"console={card.facts.console}" in arguments and "kos.root=ram" in arguments
+    assert len(kernel) > 1 << 20 and len(ramdisk) > 1 << 20
+    secret = (card.keys / "server.key").read_bytes()
+    assert not shows(arguments.encode() + (tmp_path / "out").read_bytes(), forms(secret))
+
+
 def test_private_keys_are_in_the_key_partition_only(card):
     data = card.image.read_bytes()
     places = partitions(card.image)
@@ -181,6 +213,39 @@ def test_private_keys_are_in_the_key_partition_only(card):
         assert "Mode:  0600" in mode and "User:     0   Group:     0" in mode
         public = (card.keys / f"{name}.pub").read_bytes().hex()
         assert public in card.said
+
+
+def test_u_boot_starts_the_card_in_qemus_raspberry_pi(card):
+    """As far as it goes: QEMU here has no Pi 4. U-Boot for the Pi 3, unchanged, finds our script on the card,
+    reads the boot record and unpacks the kernel, which is for another board's devices.
+    """
+    if card.facts.name != "rpi4":
+        pytest.skip("not applicable: QEMU has no such board")
+    kernel = modules.Kernel(card.sdk.folder(Wanted(card.facts.kernel_set, "arm64")))
+    loader = (
+        card.sdk.folder(Wanted(card.facts.loader.package_set, "arm64")) / "usr/lib/u-boot/rpi_3/u-boot.bin"
+    )
+    disk = card.folder / "sd.img"
+    subprocess.run(["cp", "--sparse=always", card.image, disk], check=True)
+    os.truncate(disk, 1 << 30)  # a card's size is a power of two
+    command = [find("qemu-system-aarch64"), "-M", "raspi3b", "-display", "none", "-serial", "null"]
+    command += ["-serial", "stdio", "-kernel", str(loader), "-drive", f"if=sd,format=raw,file={disk}"]
+    command += ["-dtb", str(kernel.device_trees / "broadcom/bcm2837-rpi-3-b.dtb")]
+    with powered(Plain(command)) as device:  # type: ignore[arg-type]
+        at = device.wait_for("bootflow '.*part_1' with script")
+        at = device.wait_for("KOS: starting slot a", at)
+        device.wait_for("Uncompressing Kernel Image", at, seconds=300)
+
+
+@dataclass
+class Plain:
+    """A QEMU whose command line is known."""
+
+    command: list[str]
+
+    def start(self) -> subprocess.Popen[bytes]:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(self.command, **pipes)
 
 
 def aliases_of(folder: Path, kernel: modules.Kernel) -> list[list[str]]:

@@ -34,8 +34,7 @@ BOARDS = {
             "/memory",
             "storage": "BeagleBone Black System Reference Manual, 6.5: the SD card is on MMC0",
             "boot offsets": "AM335x Technical Reference Manual (SPRUH73Q), 26.1.8.5: in raw mode the ROM "
-            "looks for "
-            "the image at 0, 128, 256 and 384 KiB; U-Boot 2025.01, common/spl/Kconfig, "
+            "looks for the image at 0, 128, 256 and 384 KiB; U-Boot 2025.01, common/spl/Kconfig, "
             "SYS_MMCSD_RAW_MODE_U_BOOT_SECTOR: 0x300 on OMAP",
             "load addresses": "Debian's u-boot-omap 2025.01, environment of am335x_boneblack",
             "device tree": "Linux 6.12, arch/arm/boot/dts/ti/omap/am335x-boneblack.dts",

@@ -23,8 +23,7 @@ BOOT_MODULES = ("sdhci_esdhc_imx", "mmc_block")
 MODULES = ("fec", "at803x", "imx2_wdt", "i2c_imx", "i2c_dev")
 FIRST_PARTITION = 8 * MIB
 SOURCES = {
-    "boot offsets": "i.MX 8M Mini Reference Manual (IMX8MMRM), 6.1.5.1: the ROM reads the image at 33 KiB "
-    "of SD and "
-    "eMMC; U-Boot 2025.01, doc/board/nxp/imx8mm_evk.rst: flash.bin at 33 KiB",
+    "boot offsets": "i.MX 8M Mini Reference Manual (IMX8MMRM), 6.1.5.1: the ROM reads the image at 33 KiB of "
+    "SD and eMMC; U-Boot 2025.01, doc/board/nxp/imx8mm_evk.rst: flash.bin at 33 KiB",
     "load addresses": "U-Boot 2025.01, board/freescale/imx8mm_evk/imx8mm_evk.env; DRAM begins at 0x40000000",
 }

@@ -25,10 +25,10 @@ BOARDS = {
             "storage": "Arduino Portenta X8 datasheet (ABX00049): 16 GB eMMC; on USDHC3 as on NXP's board",
             "device tree": "Arduino's Linux has one, Linux 6.12 has none: the boot loader's own is handed "
             "over",
-            "console": "Arduino Portenta X8 datasheet (ABX00049): UART3 is for debugging; Linux counts "
-            "from 0",
-            "Ethernet": "Arduino Portenta X8 datasheet (ABX00049): the processor's controller, a PHY "
-            "beside it",
+            "console": "Arduino Portenta X8 datasheet (ABX00049): UART3 is for debugging; Linux counts from "
+            "0",
+            "Ethernet": "Arduino Portenta X8 datasheet (ABX00049): the processor's controller, a PHY beside "
+            "it",
             "I2C buses": "i.MX 8M Mini Reference Manual (IMX8MMRM), 16.1: four buses, which Linux counts "
             "from 0",
         },

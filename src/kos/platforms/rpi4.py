@@ -28,7 +28,8 @@ BOARDS = {
             scratch=0x02500000,
             start="booti",
             unpack_at=(0x08000000, 96 * MIB),
-            loads={"kernel_addr_r": 0x00080000, "fdt_addr_r": 0x02600000, "ramdisk_addr_r": 0x02700000},
+            # `booti` copies the unpacked kernel to where the packed one was; U-Boot's own leave 37.5 MiB.
+            loads={"kernel_addr_r": 0x00080000, "fdt_addr_r": 0x06000000, "ramdisk_addr_r": 0x06100000},
         ),
         boot_size=32 * MIB,
         # The first stages read these from the first FAT partition; config.txt has them start U-Boot.
@@ -48,17 +49,15 @@ BOARDS = {
             "there",
             "storage": "Linux 6.12, bcm2711-rpi-4-b.dts, emmc2: the SD card; U-Boot 2025.01 calls it mmc 0",
             "boot offsets": "Raspberry Pi documentation, boot sequence of the Raspberry Pi 4: the EEPROM "
-            "reads "
-            "start4.elf, fixup4.dat and config.txt from the first FAT partition of an MBR or GPT disk",
-            "load addresses": "U-Boot 2025.01, board/raspberrypi/rpi/rpi.env",
+            "reads start4.elf, fixup4.dat and config.txt from the first FAT partition of an MBR or GPT disk",
+            "load addresses": "U-Boot 2025.01, board/raspberrypi/rpi/rpi.env for the kernel; cmd/booti.c: "
+            "the others must lie behind the unpacked kernel",
             "device tree": "Linux 6.12, arch/arm64/boot/dts/broadcom/bcm2711-rpi-4-b.dts",
             "console": "Linux 6.12, bcm2711-rpi-4-b.dts, /chosen/stdout-path: UART1 on pins 8 and 10; "
-            "Raspberry "
-            "Pi documentation, config.txt: enable_uart",
+            "Raspberry Pi documentation, config.txt: enable_uart",
             "Ethernet": "Linux 6.12, bcm2711-rpi-4-b.dts, genet with a PHY of Broadcom",
-            "I2C buses": "Linux 6.12, bcm2711-rpi-4-b.dts: i2c0 and i2c1 are on and have no aliases; i2c1 "
-            "is on "
-            "pins 3 and 5",
+            "I2C buses": "Linux 6.12, bcm2711-rpi-4-b.dts: i2c0 and i2c1 are on and have no aliases; i2c1 is "
+            "on pins 3 and 5",
         },
     ),
 }

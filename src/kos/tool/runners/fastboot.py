@@ -7,6 +7,7 @@ The board's U-Boot must wait in fastboot (`fastboot usb 0`, `fastboot tcp`). The
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -42,12 +43,18 @@ def run(request: RunRequest) -> int:
     facts, sdk = board(spec), install.current()
     with tempfile.TemporaryDirectory(prefix="kos-fastboot-") as folder:
         command = prepare(request, facts, sdk, Path(folder))
-        output.step("sending the system to the board")
-        run_program("fastboot", *(["-s", request.fastboot] if request.fastboot else []), *command)
-    if request.serial:
-        output.step(f"console {request.serial}; Ctrl-C detaches it")
-        with contextlib.suppress(KeyboardInterrupt):
-            attach(request.serial)
+        # Open before the board starts, so that its first words are kept for us.
+        console = open_console(request.serial) if request.serial else None
+        try:
+            output.step("sending the system to the board")
+            run_program("fastboot", *(["-s", request.fastboot] if request.fastboot else []), *command)
+            if console is not None:
+                output.step(f"console {request.serial}; Ctrl-C detaches it")
+                with contextlib.suppress(KeyboardInterrupt):
+                    attach(console)
+        finally:
+            if console is not None:
+                os.close(console)
     return 0
 
 
@@ -72,18 +79,40 @@ def prepare(request: RunRequest, facts: Board, sdk: Sdk, folder: Path) -> list[s
     return [*words, "boot", str(kernel.image), str(folder / "ramdisk")]
 
 
-def attach(device: Path) -> None:
-    """Copy the serial console to standard output until it goes away."""
-    descriptor = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+def open_console(device: Path) -> int:
+    """The serial console, 115,200 baud, bytes as they are.
+
+    Raises:
+        KosError: it cannot be opened.
+    """
     try:
-        if os.isatty(descriptor):
-            raw = termios.tcgetattr(descriptor)
-            raw[0] = raw[1] = raw[3] = 0
-            raw[2] = termios.CS8 | termios.CREAD | termios.CLOCAL
-            raw[4] = raw[5] = _SPEED
-            termios.tcsetattr(descriptor, termios.TCSANOW, raw)
-        while chunk := os.read(descriptor, 4096):
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.flush()
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KosError(
+            f"the console cannot be opened: {error.strerror}",
+            where=str(device),
+            hint="serial consoles usually belong to the group dialout",
+        ) from error
+    if os.isatty(descriptor):
+        raw = termios.tcgetattr(descriptor)
+        raw[0] = raw[1] = raw[3] = 0
+        raw[2] = termios.CS8 | termios.CREAD | termios.CLOCAL
+        raw[4] = raw[5] = _SPEED
+        termios.tcsetattr(descriptor, termios.TCSANOW, raw)
+    return descriptor
+
+
+def attach(console: int) -> None:
+    """Copy the serial console to standard output until it goes away."""
+    while True:
+        try:
+            chunk = os.read(console, 4096)
+        except OSError as error:
+            if error.errno != errno.EIO:  # what an adapter says that was unplugged
+                raise
+            chunk = b""
+        if not chunk:
+            output.step("the console is gone")
+            return
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.flush()
