@@ -137,6 +137,23 @@ def test_without_the_right_it_says_what_to_type(host):
     assert state_of(here) == before
 
 
+def test_disabling_shows_and_refuses_as_enabling_does(host):
+    here, _board, _outside = host
+    before = state_of(here)
+    tool(here, "network.enable_forwarding", "--interface", "board0")
+    enabled = state_of(here)
+    shown = tool(here, "network.disable_forwarding", "--dry-run")
+    assert shown.stdout.splitlines() == [
+        "nft delete table inet kos_forwarding",
+        f"sysctl -w net.ipv4.ip_forward={before[1].strip()}",
+    ]
+    refused = tool(here, "network.disable_forwarding", prefix=tuple(lab.AS_USER))
+    assert refused.returncode == 1 and "hint: sudo kos-tool network.disable_forwarding" in refused.stderr
+    assert state_of(here) == enabled
+    assert tool(here, "network.disable_forwarding").returncode == 0
+    assert state_of(here) == before
+
+
 def test_an_interface_that_does_not_exist(host):
     here, _board, _outside = host
     refused = tool(here, "network.enable_forwarding", "--interface", "nowhere0")

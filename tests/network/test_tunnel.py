@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import signal
+import socket
+
 import pytest
 
 from kos.device.network.plan import AppPlan
+from kos.network.namespaces import in_namespace
 from tests.network import lab
 from tests.network.bare import Bare, serve, throughput
 from tests.network.lab import Device, EchoServer, GatewayProcess, Wire
@@ -77,6 +83,45 @@ def test_an_app_reaches_a_service_of_the_gateway(net):
 def test_an_app_pings_the_gateway(net):
     _wire, _gateway, device = net
     assert device.run("station", PING, "10.90.0.1") == "0 are you there?"
+
+
+def test_peers_come_and_go_without_interruption(net):
+    """One connection lives through hundreds of other devices that are added and removed."""
+    _wire, gateway, device = net
+    own = {"device-1": (device.key.public, ["10.90.1.0/24"])}
+    others = {f"other-{n}": (os.urandom(32), [f"10.90.{2 + n // 200}.{1 + n % 200}/32"]) for n in range(600)}
+    join = device.client.join("station")
+    assert join is not None
+    connect = functools.partial(socket.create_connection, ("10.90.0.1", 7), timeout=lab.TIMEOUT)
+    with in_namespace(join.network, connect) as connection:
+        for table in (own | others, own, own | dict(list(others.items())[::2])):
+            changed = gateway.allow(table)
+            assert changed["changed"] + changed["removed"] >= 300
+            connection.sendall(b"still there")
+            assert connection.recv(100) == b"still there"
+    join.close()
+
+
+def test_wireguard_that_dies_again_and_again_leaves_nothing(net):
+    """Its sockets, its filter's listener and its handles go with it."""
+    _wire, _gateway, device = net
+    keeper = device.client.process.pid
+
+    def open_files() -> int:
+        return len(os.listdir(f"/proc/{keeper}/fd"))
+
+    def engine() -> list[int]:
+        return lab.children_named(keeper, "wireguard-go")
+
+    counts = []
+    for _ in range(3):
+        (pid,) = lab.wait_for("wireguard-go", engine)
+        os.kill(pid, signal.SIGKILL)
+        lab.wait_for("another one", lambda pid=pid: engine() not in ([], [pid]))
+        lab.wait_for("its interface", lambda: device.tunnel.ask(op="status")["ok"])
+        assert device.run("station", ECHO, "10.90.0.1", "7") == "through the tunnel"
+        counts.append(open_files())
+    assert counts[0] == counts[1] == counts[2]
 
 
 def test_the_outside_sees_only_wireguard(net):
