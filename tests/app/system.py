@@ -94,9 +94,11 @@ class MessageServer:
             if event["event"] == kind and all(event.get(key) == value for key, value in wanted.items()):
                 return event
 
-    def register(self, app: str, caller_id: int, access: dict[str, str], connection: socket.socket) -> None:
+    def register(
+        self, app: str, caller_id: int, access: dict[str, str], connection: socket.socket, traced: int = 0
+    ) -> None:
         grants = {port: {"role": role} for port, role in access.items()}
-        order = {"op": "register", "app": app, "id": caller_id, "access": grants}
+        order = {"op": "register", "app": app, "id": caller_id, "access": grants, "traced": traced}
         socket.send_fds(self.admin, [json.dumps(order).encode()], [connection.fileno()])
 
     def stop(self) -> None:
@@ -117,13 +119,25 @@ class System:
         self.apps: list[App] = []
         self._ids: dict[str, int] = {}
 
-    def start(self, name: str, access: dict[str, str], *command: str | Path, cpu: int | None = None) -> App:
-        """Start an app: `access` is port → role on all message servers that have the port."""
+    def start(
+        self,
+        name: str,
+        access: dict[str, str],
+        *command: str | Path,
+        cpu: int | None = None,
+        traced: int = 0,
+    ) -> App:
+        """Start an app.
+
+        Args:
+            access: port → role on all message servers that have the port.
+            traced: bytes of a record of its trace; 0 for none.
+        """
         caller_id = self._ids.setdefault(name, 0x10000 + len(self._ids))
         ours = []
         for server in self.servers.values():
             theirs, mine = _pair()
-            server.register(name, caller_id, access, theirs)
+            server.register(name, caller_id, access, theirs, traced)
             theirs.close()
             ours.append((server.name, mine))
         environment = os.environ | {
@@ -145,10 +159,12 @@ class System:
         self.apps.append(app)
         return app
 
-    def start_python(self, name: str, access: dict[str, str], code: str, cpu: int | None = None) -> App:
+    def start_python(
+        self, name: str, access: dict[str, str], code: str, cpu: int | None = None, traced: int = 0
+    ) -> App:
         """Start an app whose code is `code`."""
         boot = f"import sys; sys.path.insert(0, {str(SOURCE)!r})\n{code}"
-        return self.start(name, access, sys.executable, "-u", "-c", boot, cpu=cpu)
+        return self.start(name, access, sys.executable, "-u", "-c", boot, cpu=cpu, traced=traced)
 
     def stop(self) -> None:
         for app in self.apps:

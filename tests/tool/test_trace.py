@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.tool.running import going_on, kos_tool
+from tests.tool.test_run import pytestmark, runtime
 from tests.tracing import talkers
 from tests.tracing.chrome import check_document
 
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap: apt-get install bubblewrap"),
-]
-
-
-@pytest.fixture
-def runtime(tmp_path: Path) -> dict[str, str]:
-    (tmp_path / "runtime").mkdir(mode=0o700)
-    return {"XDG_RUNTIME_DIR": str(tmp_path / "runtime"), "KOS_NO_STUDIO": "1"}
+__all__ = ["pytestmark", "runtime"]
 
 
 def test_a_running_system_is_traced(tmp_path: Path, runtime: dict[str, str]) -> None:
