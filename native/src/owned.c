@@ -248,8 +248,11 @@ static bool take_request(struct owned *owned, struct received *received)
         memcpy(server_payload(), mailbox->request_payload, request.size);
     }
     bool call = request.kind != KOS_ABI_REQUEST_SEND;
-    publish_word(&mailbox->taken_seq, request.seq);
-    if (!call) {
+    bool with_token = status == STATUS_OK && !call && request.ticket != 0;
+    if (!with_token) {
+        publish_word(&mailbox->taken_seq, request.seq);
+    }
+    if (!call && !with_token) {
         wake_holder(mailbox);
     }
     if (status != STATUS_OK || (call && owned->closed)) {
@@ -265,8 +268,9 @@ static bool take_request(struct owned *owned, struct received *received)
     received->seq = request.seq;
     received->reply_flags = request.reply_flags;
     received->owned = call ? owned : NULL;
+    received->with_token = with_token ? owned : NULL;
     received->msg.metadata |= call ? 0 : KOS_ABI_METADATA_ONE_WAY;
-    owned->serving = call;
+    owned->serving = call || with_token;
     use_up(owned);
     return true;
 }
@@ -321,6 +325,31 @@ bool owned_peer_is_here(void)
     return last_holder_cpu == wait_cpu();
 }
 
+/* What is to be done once a message was dealt with. The lock is held. */
+static void served(struct owned *owned)
+{
+    owned->serving = false;
+    if (owned->closed) {
+        reap(index_of(owned));
+    } else if (owned->used) {
+        end_single_use(owned);
+    } else if (read_word(&owned->mailbox->request_seq) != owned->request_seq) {
+        /* Came while we served the one before: the leader passed over it and may sleep. */
+        wake_event(owned->event_fd);
+    }
+}
+
+void owned_accepted(struct received *received)
+{
+    struct owned *owned = received->with_token;
+    pthread_mutex_lock(&table_lock);
+    publish_word(&owned->mailbox->taken_seq, received->seq);
+    wake_holder(owned->mailbox);
+    served(owned);
+    pthread_mutex_unlock(&table_lock);
+    received->with_token = NULL;
+}
+
 void owned_reply(struct received *received, const kos_msg_t *msg, uint32_t ticket)
 {
     struct owned *owned = received->owned;
@@ -333,15 +362,7 @@ void owned_reply(struct received *received, const kos_msg_t *msg, uint32_t ticke
         write_word(&owned->mailbox->owner_cpu, wait_cpu());
         write_reply(owned, received->seq, msg, size, ticket);
     }
-    owned->serving = false;
-    if (owned->closed) {
-        reap(index_of(owned));
-    } else if (owned->used) {
-        end_single_use(owned);
-    } else if (read_word(&owned->mailbox->request_seq) != owned->request_seq) {
-        /* Came while we served the one before: the leader passed over it and may sleep. */
-        wake_event(owned->event_fd);
-    }
+    served(owned);
     pthread_mutex_unlock(&table_lock);
     received->owned = NULL;
 }

@@ -230,6 +230,9 @@ static bool accept_token(void)
     }
     kos_status_t status =
         token_accept(server_receive_slot, current.connection, current.mailbox_id, current.ticket);
+    if (current.with_token != NULL) {
+        owned_accepted(&current);
+    }
     if (status == STATUS_OK) {
         current.msg.metadata |= (kos_word_t)server_receive_slot << KOS_ABI_METADATA_TOKEN_SHIFT;
         return true;

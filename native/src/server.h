@@ -41,6 +41,7 @@ struct received {
     uint64_t caller_id;
     uint32_t ticket;
     struct owned *owned;           /* a call through a mailbox waits for its reply; else NULL */
+    struct owned *with_token;      /* a one-way message whose token is not accepted yet; else NULL */
     uint32_t seq;
     uint32_t reply_flags;
     struct connection *connection; /* where tokens and replies of this message belong */
@@ -66,6 +67,8 @@ bool owned_take(struct received *received);
 void owned_sleep(bool sleeping);
 /* Whether the holder of the mailbox served last runs on this thread's processor. */
 bool owned_peer_is_here(void);
+/* The token of a one-way message was accepted or refused: its holder may offer the next. */
+void owned_accepted(struct received *received);
 /* Answer a call. The ticket is that of a token for the holder, or 0. */
 void owned_reply(struct received *received, const kos_msg_t *msg, uint32_t ticket);
 

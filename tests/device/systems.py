@@ -22,8 +22,10 @@ from typing import Any
 import pytest
 
 from kos.device.control import ControlClient
+from kos.device.launcher import cache_folder, host_launcher
 
 DEADLINE = 30.0  # seconds that a test waits for an event before it gives up
+ROOT = Path(__file__).resolve().parents[2]
 UNPRIVILEGED = 65534  # the uid that a test run by root uses as its ordinary user
 
 
@@ -60,7 +62,7 @@ def app(source: str | None = None, *, image: dict[str, Any] | None = None, **mem
 
 
 def c_app(source: str, **members: Any) -> dict[str, Any]:
-    """An app in C, compiled by the machine's compiler."""
+    """An app in C, compiled by the machine's compiler; `flags` are further arguments of it."""
     return app(None, c_source=textwrap.dedent(source), **members)
 
 
@@ -74,7 +76,7 @@ def install(
     images = directory / "store" / "images"
     images.mkdir(parents=True, exist_ok=True)
     for name, each in apps.items():
-        python, c = each.pop("source", None), each.pop("c_source", None)
+        python, c, flags = each.pop("source", None), each.pop("c_source", None), each.pop("flags", [])
         if python is not None:
             sha256 = hashlib.sha256(python.encode()).hexdigest()
             (images / sha256 / "site").mkdir(parents=True, exist_ok=True)
@@ -85,7 +87,8 @@ def install(
             program = images / sha256 / "bin" / "program"
             if not program.exists():  # apps may share an image
                 program.parent.mkdir(parents=True)
-                command = [*compiler(), "-O1", "-g", "-w", "-x", "c", "-", "-o", str(program), "-lpthread"]
+                command = [*compiler(), "-O1", "-g", "-w", "-x", "c", "-", "-x", "none", *flags]
+                command += ["-o", str(program), "-lpthread"]
                 subprocess.run(command, input=c, text=True, check=True)
             each["image"] = {"kind": "c", "sha256": sha256, "size": 1, "entry": "bin/program"}
     manifest = {
@@ -114,17 +117,17 @@ class RunningSystem:
     def __init__(self, directory: Path, *, ordinary_user: bool = False) -> None:
         needs_bubblewrap()
         self.directory = directory
-        become, python = [], sys.executable
+        become, python, changed = [], sys.executable, dict(os.environ)
         if ordinary_user and os.geteuid() == 0:
-            become, python = as_ordinary_user(), reachable_python()
             directory = self._move_to_ordinary_user()
+            become, python, changed = self._as_ordinary_user(directory)
         command = [*become, python, "-m", "kos.device.supervisor", "--dir", str(directory)]
         self.process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=environment(directory, ordinary_user),
+            env=changed,
         )
         self.lines: list[str] = []
         self._arrived: queue.Queue[str | None] = queue.Queue()
@@ -139,6 +142,30 @@ class RunningSystem:
         for path in [home, *home.rglob("*")]:
             os.chown(path, UNPRIVILEGED, UNPRIVILEGED, follow_symlinks=False)
         return self.directory
+
+    def _as_ordinary_user(self, directory: Path) -> tuple[list[str], str, dict[str, str]]:
+        """The prefix of a command, an interpreter and an environment for it."""
+        # Without a compiler on the machine the first kos-launch of a user takes most of a minute.
+        ours = host_launcher(cache_folder())
+        theirs = directory / "cache/kos/launch" / ours.parent.name / ours.name
+        theirs.parent.mkdir(parents=True)
+        shutil.copy(ours, theirs)
+        for path in [directory / "cache", *(directory / "cache").rglob("*")]:
+            os.chown(path, UNPRIVILEGED, UNPRIVILEGED)
+        changed = dict(os.environ)
+        changed["XDG_CACHE_HOME"] = str(directory / "cache")
+        changed["HOME"] = str(directory)
+        # For an interpreter that is not of our environment.
+        changed["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        if is_reachable(ROOT):
+            return as_ordinary_user(), reachable_python(), changed
+        # Our tree lies in the home folder of root, as on a machine that has no other user.
+        place = Path(tempfile.mkdtemp(prefix="kos-test-tree-"))
+        weakref.finalize(self, os.rmdir, place)
+        changed["PYTHONPATH"] = changed["PYTHONPATH"].replace(str(ROOT), str(place))
+        python = sys.executable.replace(str(ROOT), str(place))
+        place.chmod(0o755)
+        return [*seen_at(place), *as_ordinary_user()], python, changed
 
     def _read(self) -> None:
         assert self.process.stdout
@@ -214,22 +241,22 @@ def as_ordinary_user() -> list[str]:
     return ["setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups", "--"]
 
 
+def seen_at(place: Path) -> list[str]:
+    """The prefix of a command that sees the whole tree at `place`, and nobody else does."""
+    script = 'mount --bind "$0" "$1" && shift && exec "$@"'
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(ROOT), str(place)]
+
+
+def is_reachable(path: Path) -> bool:
+    """Whether any user may read it."""
+    return all(folder.stat().st_mode & 0o005 == 0o005 for folder in (path, *path.parents))
+
+
 def reachable_python() -> str:
     """An interpreter that any user may start: ours may lie in a home folder."""
     for candidate in (sys.executable, "/usr/bin/python3"):
-        folders = [Path(candidate).resolve(), *Path(candidate).resolve().parents]
-        if Path(candidate).exists() and all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders):
+        if Path(candidate).exists() and is_reachable(Path(candidate).resolve()):
             version = subprocess.check_output([candidate, "-c", "import sys; print(sys.version_info[:2])"])
             if version.decode().strip() == str(sys.version_info[:2]):
                 return candidate
     pytest.skip("needs a Python of this version outside a home folder: apt-get install python3")
-
-
-def environment(directory: Path, ordinary_user: bool) -> dict[str, str]:
-    changed = dict(os.environ)
-    if ordinary_user and os.geteuid() == 0:
-        changed["XDG_CACHE_HOME"] = str(directory / "cache")
-        changed["HOME"] = str(directory)
-        # For an interpreter that is not of our environment.
-        changed["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    return changed

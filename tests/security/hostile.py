@@ -43,6 +43,7 @@ def beside_steady_apps(
     others: dict[str, dict[str, Any]] | None = None,
     ordinary_user: bool = False,
     options: dict[str, Any] | None = None,
+    ports: tuple[str, ...] = (),
 ) -> Iterator[RunningSystem]:
     """The app `hostile`, others like it, and two steady ones; on leaving, these must have missed nothing."""
     access = {"msg0": {PORT: {"role": "server"}}}
@@ -52,7 +53,7 @@ def beside_steady_apps(
         "steady_server": app(_SERVER, access=access, environ={"KEPT": SECRET}),
         "steady_client": app(_CLIENT, access={"msg0": {PORT: {"role": "client"}}}),
     }
-    install(directory, apps, {"msg0": [PORT]}, options)
+    install(directory, apps, {"msg0": [PORT, *ports]}, options)
     with RunningSystem(directory, ordinary_user=ordinary_user) as system:
         yield system
         said = sum("| steady " in line for line in system.lines)

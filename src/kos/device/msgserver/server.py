@@ -62,7 +62,12 @@ class MessageServer:
                 raise Disconnect
             answer = self._answer(app, packet, flags)
             self._send_answer(connection, answer)
-        except (Disconnect, OSError):
+        except (Disconnect, OSError) as error:
+            text = "does not read its answers" if isinstance(error, BlockingIOError) else str(error)
+            if text and not isinstance(error, ConnectionError):
+                # Not by `_report`, which leaves some out: this is the last that is heard of it here.
+                text = f"{text} and is disconnected"
+                self._send_admin({"event": "violation", "app": app.name, "text": text})
             self._disconnect(app)
             self._send_admin({"event": "disconnected", "app": app.name})
 
@@ -83,7 +88,7 @@ class MessageServer:
         app.violations += 1
         self._report("violation", app, text=text)
         if app.violations > VIOLATIONS_MAX:
-            raise Disconnect
+            raise Disconnect(f"broke the protocol {app.violations} times")
         return Answer(Status.BAD_REQUEST)
 
     @staticmethod
