@@ -50,7 +50,8 @@ static void connect_steady(void)
     kos_msg_client_t client = {0};
     kos_assert_created(kos_msg_setup(), NULL);
     kos_assert_created(kos_msg_client_create(0, 1, &client), NULL);
-    while (kos_dir_request("steady_protocol", 5, KOS_MSG_FLAG_SEND_TOKEN, NULL) != STATUS_OK) kos_delay(10000);
+    while (kos_dir_request("steady_protocol", 5, KOS_MSG_FLAG_SEND_TOKEN, NULL) != STATUS_OK)
+        kos_delay(10000);
     kos_msg_t msg = kos_msg_new(1, 41, 0, 0, 0);
     kos_assert_ok(kos_msg_call(5, 0, &msg), NULL);
     kos_assert_eq(msg.param, 42, NULL);
