@@ -249,9 +249,20 @@ def test_over_a_limit_or_not_the_protocol(line: str) -> None:
         dump({"boot": "b", "seq": 1, "sent": 1, "apps": {"a b": {"state": "x"}}}),
         dump({"boot": "b", "seq": 1, "sent": 1, "metrics": {"m": "1"}}),
         dump({"boot": "b", "seq": 1, "sent": 1, "update": {"state": "great"}}),
+        dump({"boot": "b", "seq": 1, "sent": 1, "apps": {"a": {"state": "x", "network": {"dns": "1"}}}}),
+        dump({"boot": "b", "seq": 1, "sent": 1, "apps": {"a": {"state": "x", "network": {"d s": 1}}}}),
+        dump({"boot": "b", "seq": 1, "sent": 1, "apps": {"a": {"state": "x", "network": {"dns": -1}}}}),
+        dump(
+            {
+                "boot": "b",
+                "seq": 1,
+                "sent": 1,
+                "apps": {"a": {"state": "x", "network": {f"r{n}": 1 for n in range(17)}}},
+            }
+        ),
         b'{"v": 1}' + b" " * DOCUMENT_MAX,
     ],
-    ids=range(10),
+    ids=range(14),
 )
 def test_a_wrong_report_is_refused(document: bytes) -> None:
     with pytest.raises(KosError):

@@ -31,6 +31,7 @@ DOCUMENT_MAX = 256 * 1024  # bytes of one document
 DEPTH_MAX = 16  # nesting of one document
 APPS_MAX = 256  # apps in one report
 REASONS_MAX = 16  # counters of one app's network
+COUNT_MAX = (1 << 63) - 1  # of one of them
 LINES_MAX = 500  # console lines in one document
 LINE_MAX = 4096  # characters of one console line
 POINTS_MAX = 2000  # points in one telemetry document
@@ -188,7 +189,8 @@ def refused(app: Mapping[str, Any]) -> int:
 def _packets(app: Reader) -> dict[str, int]:
     counted = app.mapping("network", REASONS_MAX)
     if not all(
-        NAME.fullmatch(reason) and type(count) is int and count >= 0 for reason, count in counted.items()
+        NAME.fullmatch(reason) and type(count) is int and 0 <= count <= COUNT_MAX
+        for reason, count in counted.items()
     ):
         raise app.fail("network", "an object of reasons and numbers of packets")
     return counted
