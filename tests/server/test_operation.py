@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -10,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, update
+from sqlalchemy import inspect, select, update
 
 from kos.abi.errors import KosError
 from kos.server.backup import backup, restore
@@ -19,7 +22,7 @@ from kos.server.core.auth.limits import RateLimit
 from kos.server.core.auth.passwords import new_totp_secret, totp_code, totp_step
 from kos.server.core.data.alarms import Watch
 from kos.server.core.db.database import HEAD, MIGRATIONS, Database
-from kos.server.core.db.models import AlarmRule, AuditEntry, Base
+from kos.server.core.db.models import AlarmRule, AuditEntry, Base, Device
 from kos.server.core.devices.identity import step
 from kos.server.core.devices.query import QUERY_MAX, TERMS_MAX, parse
 from kos.server.core.lease import acquire, release
@@ -85,6 +88,63 @@ def test_a_backup_of_a_running_server_is_the_server(tmp_path: Path) -> None:
         file.add(__file__, "elsewhere/x")
     with pytest.raises(KosError, match="does not belong"):
         restore(saved, tmp_path / "third")
+
+
+def test_a_backup_of_postgresql_is_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if postgres.find("initdb") is None:
+        pytest.skip("needs postgresql: apt-get install postgresql")
+    monkeypatch.setenv("KOS_SERVER_ADMIN_PASSWORD", PASSWORD)
+    saved, again = tmp_path / "saved.tar", tmp_path / "again"
+    with postgres.cluster() as first, postgres.cluster() as second:
+        with running(tmp_path / "data", product="fleet", database=first) as server:
+            client = server.login()
+            made = client.post("/api/v1/releases", content=archive(tmp_path, "1.0").read_bytes()).json()
+            group = {"name": "it's \t a\\group", "query": "tag:x"}
+            assert client.post("/api/v1/groups", json=group).status_code == 201
+            sqlalchemy_url = server.settings.database_url
+            backup(server.settings.data, saved, sqlalchemy_url)
+        assert saved.stat().st_mode & 0o077 == 0
+        with pytest.raises(KosError, match="of PostgreSQL"):
+            restore(saved, tmp_path / "wrong")
+        target = second.replace("postgresql://", "postgresql+psycopg://", 1)
+        restore(saved, again, target)
+        with running(again, product="fleet", database=second) as server:
+            client = server.login()
+            assert client.get("/api/v1/releases").json()[0]["manifest"] == made["manifest"]
+            assert [one["name"] for one in client.get("/api/v1/groups").json()] == [group["name"]]
+            assert client.get(f"/artifacts/sha256/{made['manifest']}").is_success
+            # Numbers go on where they were.
+            assert client.post("/api/v1/groups", json={"name": "next", "query": "*"}).status_code == 201
+            assert client.get("/api/v1/audit/export").is_success, "the seals are whole"
+        with pytest.raises(KosError, match="something already"):
+            restore(saved, tmp_path / "third", target)
+
+
+VERSIONS = sorted((Path(__file__).parents[1] / "golden/databases").glob("*.sql"))
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=[path.stem for path in VERSIONS])
+def test_a_database_of_each_version_becomes_the_newest(path: Path, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "server.db")) as old:
+        old.executescript(path.read_text())
+    with running(tmp_path, auto_accept=True) as server, server.client() as client:
+        assert server.services.database.version() == HEAD
+        (device,) = client.get("/api/v1/devices").json()["devices"]
+        assert device["name"] == "old pump" and device["tags"] == ["kept"]
+        (overlay,) = client.get("/api/v1/overlays").json()
+        digest = hashlib.sha256(server.services.blobs.read(overlay["sha256"])).hexdigest()
+        assert overlay["document"]["settings"] == {"heartbeat": 5} and digest == overlay["sha256"]
+        assert client.get("/api/v1/audit/export").is_success
+    database = Database(f"sqlite:///{tmp_path / 'server.db'}")
+    database.migrate(path.stem)
+    database.migrate()
+    with database.read() as session:
+        assert session.scalar(select(Device.name)) == "old pump"
+    database.close()
+
+
+def test_there_is_a_database_of_each_version_that_was_released() -> None:
+    assert [path.stem for path in VERSIONS] == ["0001"], "add one with each release that changed the schema"
 
 
 def test_the_command_line_drives_a_server(studio: Server, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from kos.abi import nkey
 from kos.server.app import create_app
-from kos.server.core.auth.passwords import hash_password
+from kos.server.core.auth.passwords import TOTP_STEP, hash_password, totp_code
 from kos.server.core.db.models import (
     Alarm,
     AlarmRule,
@@ -44,7 +45,15 @@ pytestmark = pytest.mark.group("server")
 SECRET = "belongs-to-the-other"  # in every text of the other organisation's rows
 DEVICE, DIGEST, NUMBER = "ab" * 16, "cd" * 32, 777_000
 # These need no log-in and know no organisation; the last one would end the session of the other tests.
-OPEN = {"/healthz", "/readyz", "/metrics", "/api/v1/login", "/api/v1/logout"}
+OPEN = {
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/api/v1/login",
+    "/api/v1/logout",
+    "/oidc/login",
+    "/oidc/callback",
+}
 
 
 def routes() -> list[tuple[str, str]]:
@@ -201,6 +210,8 @@ BODIES: dict[str, Any] = {
     },
     "PUT /api/v1/members/{member_id}": {"role": "viewer", "group_id": NUMBER},
     "PATCH /api/v1/devices/{device_id}": {"name": "taken over"},
+    "PUT /api/v1/me/organisation": {"organisation_id": NUMBER},
+    "PUT /api/v1/groups/{group_id}/overlay": {"overlay_id": NUMBER},
     "PUT /api/v1/devices/{device_id}/release": {"release_id": NUMBER},
     "PUT /api/v1/devices/{device_id}/overlay": {"overlay_id": NUMBER},
     "PUT /api/v1/devices/{device_id}/settings": {"settings": {"x": 1}},
@@ -298,6 +309,73 @@ def test_a_group_limits_what_a_role_sees(other: Server) -> None:
     client = other.login("berlin@example.org")
     assert [one["name"] for one in client.get("/api/v1/devices").json()["devices"]] == ["berlin"]
     assert client.get(f"/api/v1/devices/{'1' * 32}").status_code == 404
+
+
+def test_another_organisation_with_people_of_its_own(other: Server) -> None:
+    admin = other.login()
+    made = {"slug": "second", "name": "Second", "email": "second@example.org", "password": PASSWORD}
+    answer = admin.post("/api/v1/organisations", json=made)
+    assert answer.status_code == 201, answer.text
+    assert admin.post("/api/v1/organisations", json={**made, "email": "x@y.z"}).status_code == 409
+    second = other.login("second@example.org")
+    assert second.get("/api/v1/devices").json()["total"] == 0
+    refused = second.post("/api/v1/organisations", json={**made, "slug": "third"})
+    assert refused.status_code == 403, "only the first organisation makes others"
+    # One person in two organisations works in one at a time.
+    person = {"email": "admin@localhost", "name": "Administrator", "role": "viewer"}
+    assert second.post("/api/v1/members", json=person).status_code == 201
+    mine = {one["slug"]: one for one in admin.get("/api/v1/me/organisations").json()}
+    assert mine.keys() == {"default", "second"} and mine["second"]["role"] == "viewer"
+    chosen = {"organisation_id": mine["second"]["id"]}
+    admin.put("/api/v1/me/organisation", json=chosen).raise_for_status()
+    try:
+        assert admin.get("/api/v1/whoami").json()["role"] == "viewer"
+        assert admin.get("/api/v1/devices").json()["total"] == 0
+        assert admin.get("/api/v1/members").status_code == 403
+        assert admin.put("/api/v1/me/organisation", json={"organisation_id": NUMBER}).status_code == 404
+    finally:
+        back = {"organisation_id": mine["default"]["id"]}
+        admin.put("/api/v1/me/organisation", json=back).raise_for_status()
+
+
+def test_one_time_codes_from_begin_to_end(other: Server) -> None:
+    admin = other.login()
+    person = {"email": "codes@example.org", "name": "C", "password": PASSWORD, "role": "viewer"}
+    assert admin.post("/api/v1/members", json=person).status_code == 201
+    client = other.login("codes@example.org")
+    made = client.post("/api/v1/me/totp").json()
+    assert made["secret"] in made["uri"] and made["picture"].startswith("data:image/svg+xml")
+
+    def code(later: int = 0) -> str:
+        return totp_code(made["secret"], int(time.time() // TOTP_STEP) + later)
+
+    assert client.put("/api/v1/me/totp", json={"secret": made["secret"], "code": "000"}).status_code == 400
+    client.put("/api/v1/me/totp", json={"secret": made["secret"], "code": code(-1)}).raise_for_status()
+    with other.client() as fresh:
+        login = {"email": "codes@example.org", "password": PASSWORD}
+        assert "one-time code" in fresh.post("/api/v1/login", json=login).json()["detail"]
+        assert fresh.post("/api/v1/login", json={**login, "code": code(-1)}).status_code == 401, "it was used"
+        used = code()
+        assert fresh.post("/api/v1/login", json={**login, "code": used}).status_code == 200
+        assert fresh.post("/api/v1/login", json={**login, "code": used}).status_code == 401
+    off = {"password": "not the password", "code": code(1)}
+    assert client.post("/api/v1/me/totp/off", json=off).status_code == 403
+    client.post("/api/v1/me/totp/off", json={**off, "password": PASSWORD}).raise_for_status()
+    with other.client() as fresh:
+        assert fresh.post("/api/v1/login", json=login).status_code == 200
+
+
+def test_a_person_of_a_group_decides_for_that_group_only(other: Server) -> None:
+    admin = other.login()
+    group = admin.post("/api/v1/groups", json={"name": "narrow", "query": "tag:narrow"}).json()
+    person = {"email": "narrow@example.org", "name": "N", "password": PASSWORD, "role": "deployer"}
+    made = admin.post("/api/v1/members", json={**person, "group_id": group["id"]})
+    assert made.status_code == 201
+    client = other.login("narrow@example.org")
+    path = f"/api/v1/groups/{group['id']}"
+    assert client.put(f"{path}/overlay", json={"overlay_id": None}).status_code == 403
+    assert client.delete(path).status_code == 403
+    assert client.post("/api/v1/groups", json={"name": "wide", "query": "*"}).status_code == 403
 
 
 def test_a_token_does_what_its_scopes_say_until_it_ends(other: Server) -> None:

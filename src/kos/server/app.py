@@ -14,6 +14,7 @@ from kos.abi.version import VERSION
 from kos.server.api import ROUTERS
 from kos.server.core import problems
 from kos.server.core.services import Services
+from kos.server.core.telemetry import Traced
 from kos.server.settings import Settings
 from kos.server.web.headers import Headers
 from kos.server.web.pages import PAGES
@@ -41,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(Headers)
+    app.add_middleware(Traced)
     for router in ROUTERS:
         app.include_router(router)
     for router in PAGES:

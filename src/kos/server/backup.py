@@ -1,4 +1,4 @@
-"""Backup and restore of a data folder: the database as it is at one moment, keys, artifacts."""
+"""Backup and restore of a server: the database as it is at one moment, keys, artifacts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,30 @@ import tempfile
 from pathlib import Path
 
 from kos.abi.errors import KosError
+from kos.server.settings import with_driver
 
 DATABASE = "server.db"
+TABLES = "database"  # PostgreSQL's tables, one file each
 FOLDERS = ("keys", "blobs")
 
 
-def backup(data: Path, archive: Path) -> None:
-    """Write an archive that only its owner may read. The server may run meanwhile."""
+def backup(data: Path, archive: Path, database: str = "") -> None:
+    """Write an archive that only its owner may read. The server may run meanwhile.
+
+    `database` is PostgreSQL's address, where the server has one.
+    """
+    database = with_driver(database)
     if not (data / "keys").is_dir():
         raise KosError("no server keeps its data there", where=str(data))
     archive.touch(0o600)
     archive.chmod(0o600)
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(archive, "w") as out:
-        if (data / DATABASE).exists():
+    with tempfile.TemporaryDirectory(dir=archive.parent) as folder, tarfile.open(archive, "w") as out:
+        if database:
+            from kos.server.core.db.dump import dump
+
+            dump(database, Path(folder))
+            out.add(folder, TABLES, filter=_private)
+        elif (data / DATABASE).exists():
             copy = Path(folder, DATABASE)
             # A plain copy of the file could miss what is still in the write-ahead log.
             with sqlite3.connect(data / DATABASE) as source, sqlite3.connect(copy) as target:
@@ -33,22 +44,47 @@ def backup(data: Path, archive: Path) -> None:
                 out.add(data / name, name, filter=_wanted)
 
 
-def restore(archive: Path, data: Path) -> None:
-    """Unpack a backup into a folder that does not exist or is empty."""
+def restore(archive: Path, data: Path, database: str = "") -> None:
+    """Unpack a backup into a folder that does not exist or is empty, and into an empty database."""
     if data.exists() and any(data.iterdir()):
         raise KosError("there is something already", where=str(data), hint="choose an empty folder")
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with tarfile.open(archive) as source:
             for member in source:
-                if member.name.split("/")[0] not in (DATABASE, *FOLDERS):
+                if member.name.split("/")[0] not in (DATABASE, TABLES, *FOLDERS):
                     raise KosError(f"{member.name[:80]!r} does not belong in a backup", where=str(archive))
                 source.extract(member, data, filter="data")
     except (tarfile.TarError, OSError) as error:
         raise KosError(f"not a backup: {error}", where=str(archive)) from error
     for key in (data / "keys").glob("*"):
         key.chmod(0o600)
+    _fill(data, database, archive)
+
+
+def _fill(data: Path, database: str, archive: Path) -> None:
+    database = with_driver(database)
+    tables = data / TABLES
+    if tables.is_dir() != bool(database):
+        raise KosError(
+            "the backup is of PostgreSQL" if tables.is_dir() else "the backup is of SQLite",
+            where=str(archive),
+            hint="--database postgresql://… of an empty one" if tables.is_dir() else "leave --database out",
+        )
+    if database:
+        from kos.server.core.db.dump import load
+
+        load(database, tables)
+        for file in tables.iterdir():
+            file.unlink()
+        tables.rmdir()
+
+
+def _private(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.mode = 0o700 if member.isdir() else 0o600
+    return member
 
 
 def _wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return None if member.name.startswith("blobs/drafts/") else member
+    # Drafts are half, and differences are made anew.
+    return None if member.name.startswith(("blobs/drafts/", "blobs/deltas/")) else member

@@ -43,6 +43,11 @@ class Settings:
     cookie_secure: bool = False
     auto_accept: bool = False  # accept every device that asks: Studio on loopback only
     trusted_keys: str = ""  # comma-separated public keys that releases must be signed by; "" any signature
+    oidc_issuer: str = ""  # the identity provider that people may log in through, as it calls itself
+    oidc_client_id: str = ""
+    oidc_client_secret: str = ""
+    oidc_name: str = "single sign-on"  # what the log-in page calls it
+    otlp: str = ""  # http://… of an OpenTelemetry collector that takes traces
     heartbeat: float = HEARTBEAT_DEFAULT
     retention_days: float = 30.0
     log_lines_max: int = 2_000_000  # console lines kept
@@ -56,7 +61,7 @@ class Settings:
     def database_url(self) -> str:
         if not self.database:
             return f"sqlite:///{self.data / 'server.db'}"
-        return self.database.replace("postgresql://", "postgresql+psycopg://", 1)
+        return with_driver(self.database)
 
     @property
     def keys(self) -> Path:
@@ -65,6 +70,11 @@ class Settings:
     @property
     def blobs(self) -> Path:
         return self.data / "blobs"
+
+
+def with_driver(url: str) -> str:
+    """A database's address with the driver that we use."""
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def default_data(product: str) -> Path:

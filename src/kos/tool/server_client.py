@@ -30,6 +30,14 @@ SERVER = click.option(
     "--server", "url", metavar="URL", help="The server.  [default: of server.login, else Studio]"
 )
 
+DATABASE = click.option(
+    "--database",
+    default="",
+    envvar="KOS_SERVER_DATABASE",
+    metavar="URL",
+    help="postgresql://… where the server does not use SQLite.",
+)
+
 
 def login_file() -> Path:
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
@@ -143,6 +151,13 @@ class ServerClient:
             if len(name) >= 8 and one["manifest"].startswith(name):
                 return one
         raise KosError(f"no release called {name!r}", hint="kos-tool server.upload_release brings one")
+
+    def overlay(self, name: str) -> dict[str, Any]:
+        """An overlay by number, name, or beginning of its digest."""
+        for one in self.get("/overlays", limit=PAGE):
+            if name in (str(one["id"]), one["name"]) or (len(name) >= 8 and one["sha256"].startswith(name)):
+                return one
+        raise KosError(f"no overlay called {name!r}", hint="kos-tool server.upload_overlay brings one")
 
     def wait_for_update(self, device: str, version: int, seconds: float) -> dict[str, Any]:
         """Until the device has said what became of the desired version. Raises KosError after `seconds`."""

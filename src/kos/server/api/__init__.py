@@ -8,6 +8,7 @@ from kos.server.api import (
     devices,
     groups,
     live,
+    oidc,
     overlays,
     releases,
     rollouts,
@@ -24,6 +25,7 @@ ROUTERS = tuple(
     for module in (
         system,
         session,
+        oidc,
         devices,
         tunnel,
         groups,

@@ -33,9 +33,11 @@ from kos.server.core.db.models import (
     DeviceGroup,
     LoginSession,
     Membership,
+    Organisation,
     User,
     now,
 )
+from kos.server.core.devices.login import DEFAULT_ORGANISATION
 from kos.server.core.problems import Conflict, Forbidden
 
 router = APIRouter(prefix="/api/v1", tags=["access"], responses=ERRORS)
@@ -120,7 +122,7 @@ def list_members(own: Own, principal: CanManageAccess) -> list[MemberView]:
 
 @router.post("/members", status_code=201)
 def add_member(own: Own, principal: CanManageAccess, body: UserBody) -> MemberView:
-    """Give a person a role; a person who is not known yet needs a first password."""
+    """Give a person a role; who is not known yet needs a first password, or an identity provider."""
     password = None if body.password is None else hash_password(body.password)
     with own.database.write() as session:
         if body.group_id is not None:
@@ -128,7 +130,7 @@ def add_member(own: Own, principal: CanManageAccess, body: UserBody) -> MemberVi
         email = body.email.lower()
         user = session.scalar(select(User).where(User.email == email))
         if user is None:
-            if password is None:
+            if password is None and not own.settings.oidc_issuer:
                 raise KosError("a new person needs a password")
             user = User(email=email, name=body.name, password_hash=password, created_at=now())
             session.add(user)
@@ -184,6 +186,44 @@ def _keep_an_admin(session: Any, organisation_id: int) -> None:
     )
     if (session.scalar(admins) or 0) <= 1:
         raise Conflict("the organisation needs an administrator", hint="make another person admin first")
+
+
+class OrganisationBody(Body):
+    slug: Annotated[str, Field(pattern="^[a-z][a-z0-9-]{1,62}$")]
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    email: Annotated[str, Field(pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$", max_length=254)]
+    password: Annotated[str, Field(min_length=12, max_length=256)] | None = None
+
+
+class OrganisationView(View):
+    id: int
+    slug: str
+    name: str
+
+
+@router.post("/organisations", status_code=201)
+def create_organisation(own: Own, principal: CanManageAccess, body: OrganisationBody) -> OrganisationView:
+    """Make an organisation with its first administrator. Administrators of the first one may."""
+    password = None if body.password is None else hash_password(body.password)
+    with own.database.write() as session:
+        here = session.get_one(Organisation, principal.organisation_id)
+        if here.slug != DEFAULT_ORGANISATION:
+            raise Forbidden("only administrators of the first organisation make others")
+        if session.scalar(select(Organisation).where(Organisation.slug == body.slug)):
+            raise Conflict("there is an organisation of this name")
+        email = body.email.lower()
+        user = session.scalar(select(User).where(User.email == email))
+        if user is None:
+            if password is None and not own.settings.oidc_issuer:
+                raise KosError("a new person needs a password")
+            user = User(email=email, name=body.name, password_hash=password, created_at=now())
+            session.add(user)
+        made = Organisation(slug=body.slug, name=body.name, created_at=now())
+        session.add(made)
+        session.flush()
+        session.add(Membership(user_id=user.id, organisation_id=made.id, role="admin"))
+        audit.record(session, principal, "organisation.create", body.slug, admin=email)
+        return OrganisationView.model_validate(made)
 
 
 @router.get("/tokens")

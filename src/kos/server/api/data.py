@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from kos.server.api.common import ERRORS, CanReadData, DeviceId, Own, View, device_of, devices_of
 from kos.server.core.data import export, query
+from kos.server.core.data.parquet import as_parquet
 from kos.server.core.db.models import Device, now
 
 router = APIRouter(prefix="/api/v1", tags=["data"], responses=ERRORS)
@@ -17,7 +18,8 @@ router = APIRouter(prefix="/api/v1", tags=["data"], responses=ERRORS)
 Time = Annotated[int, Query(ge=0, le=1 << 53)]
 DAY = 24 * 3600 * 1000
 DEVICES_MAX = 1000  # in one export
-TEXT = {200: {"content": {"text/csv": {}, "text/plain": {}}}}
+PARQUET = "application/vnd.apache.parquet"
+TEXT = {200: {"content": {"text/csv": {}, "text/plain": {}, PARQUET: {}}}}
 
 
 class ChartView(View):
@@ -70,11 +72,11 @@ async def export_points(
     own: Own,
     principal: CanReadData,
     devices: Annotated[str, Query(max_length=512)] = "",
-    form: Annotated[str, Query(pattern="^(csv|lines)$")] = "csv",
+    form: Annotated[str, Query(pattern="^(csv|lines|parquet)$")] = "csv",
     begin: Time = 0,
     end: Time = 0,
 ) -> StreamingResponse:
-    """Points of the devices that match a query, as CSV or line protocol."""
+    """Points of the devices that match a query, as CSV, line protocol or Parquet."""
 
     def chosen() -> list[str]:
         with own.database.read() as session:
@@ -84,4 +86,7 @@ async def export_points(
     found = export.rows(own.database, await asyncio.to_thread(chosen), begin, end or 1 << 53)
     if form == "csv":
         return StreamingResponse(export.as_csv(found), media_type="text/csv")
+    if form == "parquet":
+        headers = {"Content-Disposition": 'attachment; filename="points.parquet"'}
+        return StreamingResponse(as_parquet(found), media_type=PARQUET, headers=headers)
     return StreamingResponse(export.as_lines(found), media_type="text/plain")

@@ -16,6 +16,7 @@ from kos.abi.session import BUS_PORT
 from kos.server.core.artifacts.store import BlobStore
 from kos.server.core.auth.first import make_first_admin
 from kos.server.core.auth.limits import RateLimit
+from kos.server.core.auth.oidc import Provider
 from kos.server.core.bus.claims import Signer
 from kos.server.core.bus.client import Bus
 from kos.server.core.bus.config import Node
@@ -33,6 +34,7 @@ from kos.server.core.gateway_process import GatewayProcess, services_of
 from kos.server.core.live import Live
 from kos.server.core.overlays import keep_documents
 from kos.server.core.shared_secret import read_or_create
+from kos.server.core.telemetry import Tracer
 from kos.server.core.upkeep import clean, settle
 from kos.server.core.worker import Worker
 from kos.server.fleet.engine import RolloutEngine
@@ -55,6 +57,8 @@ class Services:
         self.studio_csrf = secrets.token_hex(32)
         self.claim_limit = RateLimit(burst=10, per_minute=10)
         self.login_limit = RateLimit(burst=10, per_minute=20)
+        self.oidc = Provider(settings)
+        self.tracer = Tracer(settings.otlp, f"kos-{settings.product}")
         self.first_password: str | None = None  # to be shown once
         self.process: BusProcess | None = None
         self.gateway: GatewayProcess | None = None
@@ -65,9 +69,11 @@ class Services:
         desk = LoginDesk(settings, self.database, Signer(self.keys.account))
         self.sessions = Sessions(settings, self.database, self.bus, desk, self.tokens, self.live)
         self.wake = asyncio.Event()
-        self.ingest = Ingest(self.database, self.bus, self.live, self.wake)
+        self.ingest = Ingest(self.database, self.bus, self.live, self.wake, self.tracer)
         self.presence = Presence(settings, self.database, self.bus, self.live)
-        self.rollouts = RolloutEngine(settings, self.database, self.sessions, self.live, self.wake)
+        self.rollouts = RolloutEngine(
+            settings, self.database, self.sessions, self.live, self.wake, self.tracer
+        )
         self.worker = Worker(
             self.database,
             self.bus.process_id,
@@ -98,6 +104,8 @@ class Services:
         """Everything started, and ended in the opposite order."""
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self.database.close)
+            self.tracer.start()
+            stack.callback(self.tracer.stop)
             bus_ready = asyncio.create_task(self._start_bus(stack))
             await asyncio.to_thread(self.prepare)
             await bus_ready

@@ -23,6 +23,7 @@ from kos.server.core.devices.identity import ACCEPTED
 from kos.server.core.devices.query import matching
 from kos.server.core.devices.sessions import Sessions
 from kos.server.core.live import Live
+from kos.server.core.telemetry import Tracer
 from kos.server.fleet import plan as rules
 from kos.server.settings import Settings
 
@@ -61,8 +62,15 @@ class RolloutEngine:
     """Moves every active rollout."""
 
     def __init__(
-        self, settings: Settings, database: Database, sessions: Sessions, live: Live, wake: asyncio.Event
+        self,
+        settings: Settings,
+        database: Database,
+        sessions: Sessions,
+        live: Live,
+        wake: asyncio.Event,
+        tracer: Tracer,
     ) -> None:
+        self.tracer = tracer
         self.settings = settings
         self.database = database
         self.sessions = sessions
@@ -92,7 +100,7 @@ class RolloutEngine:
 
     def move(self, rollout_id: int) -> tuple[list[str], bool]:
         """One look at one rollout: the devices whose desired state changed, and whether a page would."""
-        with self.database.write() as session:
+        with self.tracer.span("rollout.move", rollout=rollout_id), self.database.write() as session:
             rollout = session.get(Rollout, rollout_id, with_for_update=True)
             if rollout is None or rollout.state not in rules.ACTIVE:
                 return [], False

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from kos.abi.errors import KosError
 from kos.tool import options, output
 from kos.tool.server_client import SERVER, ServerClient
 
@@ -23,19 +20,11 @@ def command(device: str, overlay: str | None, remove: bool, url: str | None, as_
     """Show the active overlay of DEVICE, or make OVERLAY (number, name or digest) the active one."""
     client = ServerClient(url)
     found = client.device(device)
-    overlays = client.get("/overlays", limit=500)
     if overlay or remove:
-        number = None if remove else _find(overlays, overlay or "")
+        number = None if remove else client.overlay(overlay or "")["id"]
         found = client.put(f"/devices/{found['id']}/overlay", {"overlay_id": number})
-    active = next((one for one in overlays if one["id"] == found["overlay_id"]), None)
+    active = client.overlay(str(found["overlay_id"])) if found["overlay_id"] else None
     if as_json:
         output.result_json(active)
     else:
         output.result(f"{active['name']} {active['sha256'][:12]}" if active else "none")
-
-
-def _find(overlays: list[dict[str, Any]], name: str) -> int:
-    for one in overlays:
-        if name in (str(one["id"]), one["name"]) or (len(name) >= 8 and one["sha256"].startswith(name)):
-            return int(one["id"])
-    raise KosError(f"no overlay called {name!r}", hint="kos-tool server.upload_overlay brings one")

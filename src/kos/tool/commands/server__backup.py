@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from kos.tool import output
+from kos.tool import options, output
+from kos.tool.server_client import DATABASE
 
 SECTION = "Servers"
 
@@ -15,13 +16,18 @@ SECTION = "Servers"
 @click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--fleet", is_flag=True, help="The Fleet Server's data, where --data does not say which.")
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="The server's data folder.")
-def command(archive: Path, fleet: bool, data: Path | None) -> None:
-    """Write database (SQLite), keys and artifacts into ARCHIVE, which is as secret as the server itself.
+@DATABASE
+@options.JSON
+def command(archive: Path, fleet: bool, data: Path | None, database: str, as_json: bool) -> None:
+    """Write database, keys and artifacts into ARCHIVE, which is as secret as the server itself.
 
     The server may run meanwhile.
     """
     from kos.server.backup import backup
     from kos.server.settings import default_data
 
-    backup(data or default_data("fleet" if fleet else "studio"), archive)
-    output.result(str(archive))
+    backup(data or default_data("fleet" if fleet else "studio"), archive, database)
+    if as_json:
+        output.result_json({"archive": str(archive), "bytes": archive.stat().st_size})
+    else:
+        output.result(str(archive))

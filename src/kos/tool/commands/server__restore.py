@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from kos.tool import output
+from kos.tool import options, output
+from kos.tool.server_client import DATABASE
 
 SECTION = "Servers"
 
@@ -16,9 +17,14 @@ SECTION = "Servers"
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="An empty or new folder."
 )
-def command(archive: Path, data: Path) -> None:
-    """Unpack ARCHIVE into a data folder; start the server with the same --data afterwards."""
+@DATABASE
+@options.JSON
+def command(archive: Path, data: Path, database: str, as_json: bool) -> None:
+    """Unpack ARCHIVE into a data folder; start the server with the same --data and --database afterwards."""
     from kos.server.backup import restore
 
-    restore(archive, data)
-    output.result(str(data))
+    restore(archive, data, database)
+    if as_json:
+        output.result_json({"data": str(data)})
+    else:
+        output.result(str(data))

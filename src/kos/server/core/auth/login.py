@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from kos.abi.errors import KosError
 from kos.server.core.auth import audit
+from kos.server.core.auth.oidc import Claims
 from kos.server.core.auth.passwords import hash_secret, new_secret, password_matches, totp_step
 from kos.server.core.auth.permissions import ROLES, Principal
 from kos.server.core.db.models import ApiToken, DeviceGroup, LoginSession, Membership, User, now
@@ -45,6 +46,22 @@ def check_password(session: Session, email: str, password: str, code: str) -> Us
             _count_failure(user)
             raise Unauthorized(error.message, hint=error.hint) from error
     user.failures = 0
+    return user
+
+
+def user_of_claims(session: Session, claims: Claims) -> User:
+    """The user that an identity provider names: known by its subject, or by an address that it has verified.
+
+    Raises:
+        Forbidden: nobody has given this person a role.
+    """
+    user = session.scalar(select(User).where(User.oidc_subject == claims.subject))
+    if user is None and claims.email and claims.email_verified:
+        user = session.scalar(select(User).where(User.email == claims.email, User.oidc_subject.is_(None)))
+        if user is not None:
+            user.oidc_subject = claims.subject
+    if user is None or user.disabled:
+        raise Forbidden("nobody has given you a role here", hint="ask an administrator")
     return user
 
 

@@ -27,6 +27,7 @@ from kos.server.core.db.database import Database
 from kos.server.core.db.models import Device, DeviceEvent, IngestOffset, LogLine
 from kos.server.core.devices.identity import ACCEPTED
 from kos.server.core.live import Live
+from kos.server.core.telemetry import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class Document:
 class Ingest:
     """One run of the ingest while we hold the lease."""
 
-    def __init__(self, database: Database, bus: Bus, live: Live, wake: asyncio.Event) -> None:
+    def __init__(self, database: Database, bus: Bus, live: Live, wake: asyncio.Event, tracer: Tracer) -> None:
+        self.tracer = tracer
         self.database = database
         self.bus = bus
         self.live = live
@@ -137,7 +139,10 @@ class Ingest:
     def store(self, documents: Sequence[Document]) -> dict[str, int]:
         """One transaction. Says which devices changed visibly, with their organisations."""
         try:
-            with self.database.write() as session:
+            with (
+                self.tracer.span("ingest.store", documents=len(documents)),
+                self.database.write() as session,
+            ):
                 return self._store(session, documents)
         except Exception:
             self.points.forget()

@@ -13,6 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import NullPool
+
+from kos.abi.errors import KosError
 
 HEAD = "0004"  # the newest migration; a test compares it with the folder
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -66,9 +69,7 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         # One server migrates while others that start at the same moment wait for the lock.
-        with self.engine.execution_options(kos_write=True).begin() as connection:
-            if not self.sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": START_LOCK})
+        with self._migrating() as connection:
             config.attributes["connection"] = connection
             newest = self._version(connection)
             back = revision == "base" or (revision != "head" and newest is not None and revision < newest)
@@ -76,6 +77,25 @@ class Database:
                 command.downgrade(config, revision)
             else:
                 command.upgrade(config, revision)
+
+    @contextmanager
+    def _migrating(self) -> Iterator[Connection]:
+        """A transaction in which the schema may change."""
+        if not self.sqlite:
+            with self.engine.begin() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": START_LOCK})
+                yield connection
+            return
+        # SQLite changes a table by making it anew, which the rows that refer to it would forbid; whether they
+        # still refer to something is checked at the end instead.
+        engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT}, poolclass=NullPool)
+        event.listen(engine, "connect", _prepare_sqlite_plain)
+        event.listen(engine, "begin", _begin_sqlite)
+        with engine.execution_options(kos_write=True).begin() as connection:
+            yield connection
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+            if broken is not None:
+                raise KosError(f"the migration would leave a row of {broken[0]} that refers to nothing")
 
     def version(self) -> str | None:
         """The migration that the schema is at; None for an empty database."""
@@ -91,10 +111,15 @@ class Database:
         self.engine.dispose()
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite_plain(connection: Any, _record: object) -> None:
     # We begin transactions ourselves: the driver's own way would delay the write lock.
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "cache_size = -32000"):
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:
+    _prepare_sqlite_plain(connection, record)
+    for pragma in ("synchronous = NORMAL", "foreign_keys = ON", "cache_size = -32000"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -8,8 +8,9 @@ from sqlalchemy import select
 
 from kos.server.api.common import CanManageAccess, CanReadAudit, Own
 from kos.server.core.auth.permissions import PERMISSIONS, ROLES
-from kos.server.core.db.models import ApiToken, AuditEntry, DeviceGroup, Membership
-from kos.server.web.render import page
+from kos.server.core.db.models import ApiToken, AuditEntry, DeviceGroup, Membership, User
+from kos.server.core.problems import NotFound
+from kos.server.web.render import page, visitor
 
 router = APIRouter()
 
@@ -17,9 +18,22 @@ SHOWN = 200
 
 
 @router.get("/login", response_class=HTMLResponse)
-def login_page(request: Request) -> HTMLResponse:
+def login_page(request: Request, own: Own) -> HTMLResponse:
     """The only page that nobody needs to be known for."""
-    return page(request, "login.html", None)
+    sso = own.settings.oidc_name if own.settings.oidc_issuer else ""
+    return page(request, "login.html", None, sso=sso)
+
+
+@router.get("/account", response_class=HTMLResponse)
+def account_page(request: Request, own: Own) -> HTMLResponse:
+    """One's own password, one-time codes and organisations."""
+    principal = visitor(request)
+    if principal.user_id is None:
+        raise NotFound("Studio has no accounts")
+    with own.database.read() as session:
+        user = session.get_one(User, principal.user_id)
+        memberships = [(row, row.organisation) for row in user.memberships]
+        return page(request, "account.html", principal, user=user, memberships=memberships)
 
 
 @router.get("/access", response_class=HTMLResponse)
