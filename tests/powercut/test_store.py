@@ -180,3 +180,69 @@ def test_every_cut_leaves_the_old_or_the_new_generation(what, tmp_path, figures)
     figures("\n".join(rows))
     assert outcomes["end", "1.1.0"] == SEEDS
     assert {release for _, release in outcomes} == {"1.0.0", "1.1.0"}
+
+
+def replay(recorder: Recorder, folder: Path, slot: str = "a"):
+    """Each point with the kind of its step, and the device that a cut there leaves, in each of the ways."""
+    for after in range(len(recorder.steps) + 1):
+        kind = recorder.steps[after].kind if after < len(recorder.steps) else "end"
+        for seed in range(SEEDS):
+            shutil.rmtree(folder, ignore_errors=True)
+            recorder.cut(after, random.Random(f"{after}/{seed}")).write_out(folder)
+            yield kind, World(folder, FileSystem(), slot)
+
+
+def test_a_cut_while_a_bad_generation_is_taken_back(tmp_path, figures):
+    """From its installation to the return: the old or the new one starts, and at the end the old one."""
+    blobs = [image("same"), image("old"), image("bad")]
+    parts = {name: (name.encode() * PART_SIZE)[:PART_SIZE] for name in ("bootfs", "root")}
+    old, old_document = system("1.0.0", blobs[:2], {})
+    _, bad_document = system("1.1.0", [blobs[0], blobs[2]], {})
+    contents = {hashlib.sha256(data).hexdigest(): data for data in blobs}
+    factory(tmp_path / "device", old_document, blobs[:2], parts)
+    recorder = Recorder(tmp_path / "device")
+    world = World(tmp_path / "device", recorder, "a")
+    bad = world.upgrade(bad_document, contents, old)
+    # What the engine does with a generation that is not healthy.
+    world.store.put_generation(bad.failed("beta restarted 3 times"))
+    world.store.move_current(1)
+    outcomes: Counter[tuple[str, str]] = Counter()
+    for kind, found in replay(recorder, tmp_path / "left"):
+        generation = found.boot()
+        check_whole(found, generation, contents)
+        outcomes[kind, generation.release] += 1
+        if kind == "end":
+            assert found.store.generations()[2].reason == "beta restarted 3 times"
+    figures(f"taken back: {len(recorder.steps) + 1} points × {SEEDS}, {dict(sorted(outcomes.items()))}")
+    assert outcomes["end", "1.0.0"] == SEEDS
+
+
+def test_a_cut_while_garbage_is_collected(tmp_path, figures):
+    """The current generation stays whole, and so does one that brings back what was half removed."""
+    blobs = [image(f"release {number}") for number in range(6)]
+    parts = {name: (name.encode() * PART_SIZE)[:PART_SIZE] for name in ("bootfs", "root")}
+    contents = {hashlib.sha256(data).hexdigest(): data for data in blobs}
+    first, document = system("1.0.0", blobs[:1], {})
+    factory(tmp_path / "device", document, blobs[:1], parts)
+    world = World(tmp_path / "device", FileSystem(), "a")
+    running = first
+    for number, blob in enumerate(blobs[1:], start=1):
+        following, document = system(f"1.{number}.0", [blob], {})
+        world.confirm(world.upgrade(document, contents, running).number)
+        running = following
+    recorder = Recorder(tmp_path / "device")
+    store = Store(tmp_path / "device/store", recorder)
+    known = store.generations()
+    kept = generations.keep(known, store.current())
+    removed = store.collect(
+        {number: app_images(codec.load(store.manifest(known[number]))) for number in kept}
+    )
+    assert any(name.startswith("images/") for name in removed)
+    _, again = system("2.0.0", blobs[:2], {})
+    for _kind, found in replay(recorder, tmp_path / "left"):
+        generation = found.boot()
+        assert generation.release == "1.5.0"
+        check_whole(found, generation, contents)
+        found.upgrade(again, contents, running)
+        check_whole(found, found.boot(), contents)
+    figures(f"collected: {len(recorder.steps) + 1} points × {SEEDS}, the current generation runs after each")

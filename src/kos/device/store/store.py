@@ -186,10 +186,13 @@ class Store:
                 if path.name.split(".")[0] not in wanted:
                     gone.append(path)
         for path in gone:
-            self.files.remove(path)
-            if path.parent.name == "generations":
-                # No record may outlive what it names.
-                self.files.sync_directory(path.parent)
+            # A cut in the middle of a directory must not leave half of it under a name that means all of it.
+            part = path.with_name(f"{PART}{path.name}")
+            self.files.remove(part)
+            self.files.rename(path, part)
+            # No record may outlive what it names.
+            self.files.sync_directory(path.parent)
+            self.files.remove(part)
         return [str(path.relative_to(self.root)) for path in gone]
 
 
