@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from kos.device.network.plan import AppPlan
+from kos.device.network.tunnel import HandshakeAge
 from kos.network.namespaces import in_namespace
 from tests.network import lab
 from tests.network.bare import Bare, serve, throughput
@@ -39,6 +40,16 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as s:
 """
 STATION = AppPlan("station", "10.90.1.2/16", "10.90.0.1")
 CAMERA = AppPlan("camera", "10.90.1.3/16", "10.90.0.1")
+
+
+def test_the_age_of_a_handshake_when_the_clock_jumps_by_years():
+    age = HandshakeAge()
+    assert age.of(0.0, 5.0) is None
+    assert age.of(1e9, 10.0) == 0.0
+    assert age.of(1e9, 70.0) == 60.0  # whatever the time of day is by now
+    assert age.of(1e9 + 8e8, 71.0) == 0.0
+    assert age.of(1e9, 75.0) == 0.0  # set back: a handshake all the same
+    assert age.of(0.0, 80.0) is None
 
 
 @pytest.fixture(params=["root", "user"])

@@ -80,6 +80,28 @@ def read_provisioned(folder: Path) -> dict[str, str]:
     return value
 
 
+class HandshakeAge:
+    """How long ago the last handshake was, by a clock that never jumps.
+
+    WireGuard tells the time of day, which is years off once a device without a battery has learnt the date.
+    """
+
+    def __init__(self) -> None:
+        self._stamp = 0.0
+        self._seen_at = 0.0
+
+    def of(self, stamp: float, now: float) -> float | None:
+        """The age in seconds; None without any.
+
+        Args:
+            stamp: WireGuard's time of the last handshake; 0.0 is never. Another one is another handshake.
+            now: by the clock that never jumps.
+        """
+        if stamp != self._stamp:
+            self._stamp, self._seen_at = stamp, now
+        return now - self._seen_at if stamp else None
+
+
 class Tunnel:
     """One WireGuard interface with one peer."""
 
@@ -94,6 +116,7 @@ class Tunnel:
         self._hub = hub
         self._keys = keys
         self._peer: bytes | None = None
+        self._age = HandshakeAge()
         self._key_seen: tuple[int, int] | None = None
         self.key_problem: str | None = None
         self._outside = None if rootless else own_network_namespace()
@@ -146,7 +169,7 @@ class Tunnel:
             answer["peer"] = {
                 "public_key": encode_key(peer.public_key),
                 "endpoint": str(peer.endpoint or ""),
-                "handshake_age": max(0.0, time.time() - peer.last_handshake) if peer.last_handshake else None,
+                "handshake_age": self._age.of(peer.last_handshake, time.monotonic()),
                 "rx_bytes": peer.rx_bytes,
                 "tx_bytes": peer.tx_bytes,
             }
