@@ -33,6 +33,16 @@ def test_a_trace_is_followed_filtered_paused_and_taken_along(
         expect(line).to_have_attribute("aria-label", re.compile(r"[1-9]\d* arrows between apps"))
         check(page)
         shot(page, "studio-trace")
+        page.emulate_media(color_scheme="dark")
+        for _ in range(5):
+            page.get_by_role("button", name="Show less time").click()
+        page.get_by_role("button", name="Earlier").click()
+        check(page)
+        shot(page, "studio-trace-dark")
+        page.emulate_media(color_scheme="light")
+        for _ in range(5):
+            page.get_by_role("button", name="Show more time").click()
+        page.get_by_role("button", name="Go on").click()
 
         # By keyboard alone: one app, its calls, a moment that stands still, less of it.
         page.get_by_label("App", exact=True).focus()
@@ -52,6 +62,10 @@ def test_a_trace_is_followed_filtered_paused_and_taken_along(
             page.get_by_role("button", name="Show less time").press("Enter")
         expect(page.locator("#trace-span")).to_have_text("100 ms")
         expect(page.get_by_role("button", name="Go on")).to_have_attribute("aria-pressed", "true")
+        page.get_by_role("region", name="Newest events").press("ArrowDown")
+        expect(page.locator("#trace-detail")).to_contain_text("call weather_protocol 7")
+        expect(page.locator("#trace-detail")).to_contain_text("to station")
+        expect(page.locator("#trace-rows tr.kept")).to_have_count(1)
         shot(page, "studio-trace-paused")
 
         with page.expect_download() as download:

@@ -8,9 +8,17 @@ import socket
 import threading
 from pathlib import Path
 
+import httpx
 import pytest
 
-from kos.abi.services import PORT_ETHERNET, PORT_INTERNET, PORT_KEY_STORE, PORT_LOG
+from kos.abi.services import (
+    PORT_ETHERNET,
+    PORT_INTERNET,
+    PORT_KEY_STORE,
+    PORT_LOG,
+    PORT_TRACE,
+    PORT_TRACE_ADMIN,
+)
 from kos.abi.session import BUS_PORT
 from kos.keys import pairs
 from kos.network.namespaces import in_namespace
@@ -19,6 +27,7 @@ from tests.network import lab
 from tests.network.lab import GatewayProcess, Wire
 from tests.network.test_host_system import service
 from tests.server.running import running, wait_for
+from tests.tracing.running import traced, tracer
 
 pytestmark = pytest.mark.group("network")
 
@@ -77,18 +86,23 @@ def test_the_admin_app_reaches_its_server(tmp_path: Path) -> None:
             "admin", PORT_LOG, resources=[{"type": "supervisor"}], config={"name": "behind a tunnel"}
         )
         admin["access"] = {
-            "msg0": {port: {"role": "client"} for port in (PORT_LOG, PORT_KEY_STORE, PORT_INTERNET)}
+            "msg0": {
+                port: {"role": "client"}
+                for port in (PORT_LOG, PORT_KEY_STORE, PORT_INTERNET, PORT_TRACE_ADMIN)
+            }
         }
         install(
             directory,
             {
                 "ethernet": service("ethernet", PORT_ETHERNET, resources=network),
                 "log": service("log", PORT_LOG),
-                "key_store": service(
-                    "keystore",
-                    PORT_KEY_STORE,
-                    resources=[{"type": "keys"}],
-                    config={"access": {"admin": {"server": ["public", "sign"]}}},
+                "key_store": traced(
+                    service(
+                        "keystore",
+                        PORT_KEY_STORE,
+                        resources=[{"type": "keys"}],
+                        config={"access": {"admin": {"server": ["public", "sign"]}}},
+                    )
                 ),
                 "tunnel": service(
                     "tunnel",
@@ -97,13 +111,23 @@ def test_the_admin_app_reaches_its_server(tmp_path: Path) -> None:
                     resources=network,
                     config={"tunnel_settings": settings, "allow": {"admin": [f"tcp {GATEWAY} {BUS_PORT}"]}},
                 ),
-                "admin": admin,
+                "admin": traced(admin),
+                "trace_server": tracer(),
             },
-            {"msg0": [PORT_ETHERNET, PORT_INTERNET, PORT_LOG, PORT_KEY_STORE]},
+            {
+                "msg0": [
+                    PORT_ETHERNET,
+                    PORT_INTERNET,
+                    PORT_LOG,
+                    PORT_KEY_STORE,
+                    PORT_TRACE,
+                    PORT_TRACE_ADMIN,
+                ]
+            },
         )
         manifest = json.loads((directory / "manifest.json").read_text())
         address = {"address": "10.90.1.2", "mask": "255.255.0.0", "gateway": GATEWAY}
-        manifest["options"] = {"tunnel_ips": {"admin": address}}
+        manifest["options"] = {"tunnel_ips": {"admin": address}, "tracing": True}
         (directory / "manifest.json").write_text(json.dumps(manifest))
         with in_namespace(wire.device, lambda: RunningSystem(directory)) as system, server.client() as client:
             system.wait_for("connected to the server")
@@ -117,4 +141,20 @@ def test_the_admin_app_reaches_its_server(tmp_path: Path) -> None:
             assert client.get(path).json()["name"] == "behind a tunnel"
             assert system.status()["server_connected"], "what server_check waits for"
             client.post(f"{path}/restart", json={"app": "log"}).raise_for_status()
+            # The admin app's own calls of the trace server are what there is to see.
+            wait_for_event(client, path, "call kos_trace_admin_protocol 2")
             assert system.stop() == 0
+
+
+def wait_for_event(client: httpx.Client, path: str, name: str) -> None:
+    """Returns once the time line that Studio shows has an event of that name."""
+    seen: set[str] = set()
+    with client.stream("GET", f"{path}/trace", timeout=30) as answer:
+        assert answer.status_code == 200, answer.read()
+        for line in answer.iter_lines():
+            if line.startswith("data: ") and '"events"' in line:
+                events = json.loads(line.removeprefix("data: "))["events"]
+                seen |= {one["name"] for one in events}
+                if name in seen:
+                    return
+    raise AssertionError(f"the trace ended without {name!r}; it had {sorted(seen)}")

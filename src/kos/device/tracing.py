@@ -39,6 +39,7 @@ class Tracing:
         self._supervisor = supervisor
         self._provider: Stream | None = None
         self._watchers: set[Stream] = set()
+        self._known: set[Stream] = set()  # that ever watched and are open: we hear of their end
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -64,18 +65,24 @@ class Tracing:
             stream.fail("this system does not trace", "base = Poukai(tracing=True) in its system.py")
             return
         stream.answer({})
-        if stream not in self._watchers:
-            self._watchers.add(stream)
-            stream.on_close(lambda: self._gone(stream))
+        self._watchers.add(stream)
+        if stream not in self._known:
+            self._known.add(stream)
+            stream.on_close(lambda: self._closed(stream))
         self._tell_provider("on")  # once more for each that comes: it has to be told all that is so
 
     def _op_stop(self, _request: dict[str, Any], stream: Stream) -> None:
         self._gone(stream)
         stream.answer({})
 
+    def _closed(self, stream: Stream) -> None:
+        self._known.discard(stream)
+        self._gone(stream)
+
     def _gone(self, stream: Stream) -> None:
+        was_watched = bool(self._watchers)
         self._watchers.discard(stream)
-        if not self._watchers:
+        if was_watched and not self._watchers:
             self._tell_provider("off")
 
     # --- the trace server ---------------------------------------------------------------------------------

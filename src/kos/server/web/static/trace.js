@@ -221,10 +221,14 @@
     if (kind) made.className = kind;
   }
 
+  let newer = []; // events of the rows
+
   function list(seen) {
-    const rows = part("rows"), newer = seen.slice(-ROWS_MAX).reverse();
+    const rows = part("rows");
+    newer = seen.slice(-ROWS_MAX).reverse();
     rows.replaceChildren(...newer.map((event) => {
       const row = document.createElement("tr");
+      row.className = event === kept ? "kept" : "";
       cell(row, seconds(event.ts), "quiet");
       cell(row, names.get(event.pid));
       cell(row, event.name);
@@ -328,6 +332,23 @@
     dragged = null;
   });
   addEventListener("resize", () => look(() => {}));
+
+  // In the table: a click, or the arrow keys, choose an event and stop the picture.
+  function choose(event) {
+    look(() => { freeze(); kept = event; describe(event); });
+  }
+  part("rows").addEventListener("click", (event) => {
+    const row = event.target.closest("tr");
+    if (row) choose(newer[row.sectionRowIndex]);
+  });
+  part("events").addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step || !newer.length) return;
+    event.preventDefault();
+    const at = newer.indexOf(kept), next = Math.min(newer.length - 1, Math.max(0, at < 0 ? 0 : at + step));
+    choose(newer[next]);
+    part("rows").rows[next]?.scrollIntoView({ block: "nearest" });
+  });
 
   // --- the stream ---------------------------------------------------------------------------------------------------
   // EventSource does not tell why it was refused: ask once more for the reason.
