@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kos.device.supervisor import Supervisor
 
 UNREAD_MAX = 1 << 20  # bytes that a watcher may leave unread before frames pass it by
+UNREAD_SLOW = UNREAD_MAX // 2  # where all watchers have as many, the trace server is held up
+RETRY_SECONDS = 0.05
 _PROVIDER = frozenset({"trace_provide", "trace_frame", "sched"})
 
 
@@ -108,7 +110,18 @@ class Tracing:
         for watcher in tuple(self._watchers):
             if watcher.unread <= UNREAD_MAX:  # else it is lost to this one, who sees that by the numbers
                 watcher.send({"trace": request.get("frame")})
-        stream.answer({})
+        self._answer_frame(stream)
+
+    def _answer_frame(self, stream: Stream) -> None:
+        """The trace server sends its next frame once this is answered.
+
+        What nobody can take stays in the rings, where each app has its share; a frame that passes a watcher
+        by takes the records of all apps with it.
+        """
+        if self._watchers and all(watcher.unread > UNREAD_SLOW for watcher in self._watchers):
+            self._supervisor.loop.call_later(RETRY_SECONDS, lambda: self._answer_frame(stream))
+        else:
+            stream.answer({})
 
     def _op_sched(self, _request: dict[str, Any], stream: Stream) -> None:
         apps = {

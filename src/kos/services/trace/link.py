@@ -31,6 +31,7 @@ class Link:
         self._watched = False
         self._start = 0
         self._sampled_at = 0.0
+        self._turn_at = 0.0
         self._wake, self._write = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._write, False)
@@ -46,7 +47,7 @@ class Link:
             selector.register(connection, selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
             while True:
-                for key, mask in selector.select(TURN if self._watched else None):
+                for key, mask in selector.select(self._pause()):
                     if key.fileobj is not connection:
                         _drain(self._wake)
                     elif mask & selectors.EVENT_READ:
@@ -57,6 +58,10 @@ class Link:
                 )
                 selector.modify(connection, wanted)
                 self._look()
+
+    def _pause(self) -> float | None:
+        """Seconds until there is something to do by itself."""
+        return max(0.0, self._turn_at - time.monotonic()) if self._watched else None
 
     def _begins(self) -> None:
         """In the ports' thread: somebody began to watch."""
@@ -74,9 +79,12 @@ class Link:
             with self._lock:
                 self._collector.skip_to_now()
         self._watched = watched
-        if not watched or self._supervisor.waiting > WAITING_MAX:
-            return
         now = time.monotonic()
+        if not watched or now < self._turn_at:
+            return
+        self._turn_at = now + TURN
+        if self._supervisor.waiting > WAITING_MAX:
+            return
         if now - self._sampled_at >= SCHED:
             self._sampled_at = now
             self._supervisor.request("sched", self._on_sched)
