@@ -17,4 +17,5 @@ class Hello(System):
             .put_app(App("hello_c", CImage("apps/hello_c"), arguments=["world"]))
             .serve_protocol("hello_python", HELLO, Poukai.msg_server)
             .connect_protocol("hello_c", HELLO, Poukai.msg_server)
+            .set_kos_options(persistent_boot=True)
         )

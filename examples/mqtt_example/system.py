@@ -14,10 +14,13 @@ class MqttExample(System):
         interval = ctx.config.number("example", "interval", 1.0)  # seconds
         return (
             ctx.put_app(App("station", PythonImage("apps/station"), config={"interval": interval}))
-            .put_app(App("meter", CImage("apps/meter"), arguments=[str(int(interval * 1000))]))
+            .put_app(
+                App("meter", CImage("apps/meter"), arguments=[str(int(interval * 1000))], memory=16 << 20)
+            )
             .put_app(MqttRelay(server=GATEWAY, apps=["station", "meter"]))
             # Only the relay has a way outside, and only to the server's bus.
             .set_kos_options(
+                persistent_boot=True,
                 tunnel_ips={MqttRelay.name: TunnelIp("10.90.1.2", "255.255.0.0", GATEWAY)},
             )
         )

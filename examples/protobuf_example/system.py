@@ -17,4 +17,5 @@ class ProtobufExample(System):
             .put_app(App("asker", PythonImage("apps/asker")))
             .serve_protocol("statistics", STATISTICS, Poukai.msg_server)
             .connect_protocol("asker", STATISTICS, Poukai.msg_server)
+            .set_kos_options(persistent_boot=True)
         )

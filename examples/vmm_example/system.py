@@ -1,13 +1,25 @@
-"""A Linux guest beside the core apps: two disks, a console, and an app that speaks with it."""
+"""A Linux guest beside the core apps: five disks, a network behind the tunnel, a console, and an app that
+speaks with it.
+"""
 
-from kos.manifest import App, Context, PythonImage, Restart, System
+from kos.manifest import App, Context, PythonImage, Restart, System, TunnelIp
 from kos.systems import Disk, MicroVM, Poukai
+
+GATEWAY, WEB = "10.90.0.1", 80
 
 guest = MicroVM(
     "guest",
     initrd="guest",
     ram="64M",
-    blk=["disks/letter.img", Disk("data.img", size="4M", blank=True)],
+    cmdline=f"quiet guest.mount=vde guest.server={GATEWAY}:{WEB}",
+    blk=[
+        "disks/letter.img",
+        "disks/map.img",
+        Disk("data.img", size="4M", blank=True, snapshots=True),
+        Disk("journal.img", size="1M", blank=True),
+        Disk("files.img", size="8M", blank=True),
+    ],
+    net=True,
     ready="guest: ready",
     shutdown="poweroff\n",
     restart=Restart("always", backoff_initial=0.1),
@@ -15,7 +27,8 @@ guest = MicroVM(
 
 
 class VmmExample(System):
-    base = Poukai
+    # The guest may reach the server's pages through the tunnel, and nothing else.
+    base = Poukai(tunnel=True, tunnel_config={"allow": {"guest": [f"tcp {GATEWAY} {WEB}"]}})
     release = "0.1.0"
 
     def setup(self, ctx: Context) -> Context:
@@ -23,4 +36,8 @@ class VmmExample(System):
             ctx.put_app(guest)
             .put_app(App("visitor", PythonImage("apps/visitor"), priority=80))
             .connect_protocol("visitor", guest.port)
+            .set_kos_options(
+                persistent_boot=True,
+                tunnel_ips={"guest": TunnelIp("10.90.1.2", "255.255.0.0", GATEWAY)},
+            )
         )

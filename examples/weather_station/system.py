@@ -30,6 +30,7 @@ class WeatherStation(System):
             .serve_protocol("station", WEATHER, Poukai.msg_server)
             .connect_protocol("wx_sensor", WEATHER, Poukai.msg_server)
             .connect_protocol("station", Poukai.log)
+            .set_kos_options(persistent_boot=True)
         )
         return self._with_intruder(ctx) if ctx.config.flag("demo", "intruder", False) else ctx
 

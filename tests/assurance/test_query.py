@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,8 +15,8 @@ from hypothesis import strategies as st
 from kos.assurance import AssuranceError, check
 from kos.assurance.facts import Facts
 from kos.assurance.query import QUESTIONS, ask, diff
-from kos.assurance.query.reach import path_between, reachers_of_app
-from kos.manifest import App, Context, Manifest, PythonImage, codec
+from kos.assurance.query.reach import path_between, reachers_of_app, reachers_of_key, reachers_of_port
+from kos.manifest import AccessControl, App, Context, Manifest, PythonImage, ServiceImage, codec
 from tests.assurance.bad.debug import release_with_a_remote_shell
 from tests.assurance.bad.routing import ordinary_app_with_the_key_store
 from tests.assurance.world import World, clean
@@ -122,6 +124,14 @@ def test_every_answer_draws_itself(question: str):
         answer.render("pdf")
 
 
+def test_what_was_lost_is_dashed():
+    new = clean()
+    ordinary_app_with_the_key_store(new)
+    del new.app("station")["access"]["msg0"]["kos_log_protocol"]
+    picture = diff(manifest(clean()), manifest(new)).render("svg")
+    assert picture.count('class="arrow gone"') == 1 < picture.count('class="arrow')
+
+
 def test_a_drawing_escapes_names():
     from kos.assurance.query.draw import draw
 
@@ -148,25 +158,75 @@ def test_a_wrong_question_is_refused(question: tuple[str, ...], message: str):
 # --- properties ---------------------------------------------------------------------------------------------
 
 NAMES = ["a", "b", "c", "d", "e"]
-Grants = frozenset[tuple[str, str]]
-# (client, server) pairs; each server has one port of its own.
-grants = st.frozensets(
-    st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)).filter(lambda pair: pair[0] != pair[1])
+SERVERS = ["msg0", "msg1"]
+
+
+@dataclass(frozen=True)
+class Wild:
+    """A random system: who calls whom on which message server, who only sends, and how urgent each app is.
+
+    Each app serves one port of its own on each message server. `keys` are apps that may use a key.
+    """
+
+    calls: frozenset[tuple[str, str, str]]
+    only_sends: frozenset[tuple[str, str, str]]
+    priorities: tuple[int, ...]
+    critical: frozenset[str]
+    keys: frozenset[str]
+
+    @property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        return frozenset((client, server) for client, server, _ in self.calls)
+
+    def manifest(self, names: Sequence[str] = NAMES, servers: Sequence[str] = SERVERS) -> Manifest:
+        """The system, put together in the order of the names."""
+        ctx = Context("random")
+        for server in servers:
+            ctx = ctx.put_msg_server(server)
+        ctx = ctx.put_port("kos_key_store_protocol", "msg0")
+        for name in names:
+            ctx = ctx.put_app(
+                App(
+                    name,
+                    PythonImage(name),
+                    priority=self.priorities[NAMES.index(name)],
+                    critical=name in self.critical,
+                    where=f"s.py:{NAMES.index(name)}",
+                )
+            )
+        for server, name in itertools.product(servers, names):
+            port = f"{name}_{server}_protocol"
+            ctx = ctx.put_port(port, server).serve_protocol(name, port, server)
+        order = {name: place for place, name in enumerate([*names, *servers])}
+        for client, name, server in sorted(self.calls, key=lambda call: [order[part] for part in call]):
+            access = AccessControl.client(blocking=(client, name, server) not in self.only_sends)
+            ctx = ctx.connect_protocol(client, f"{name}_{server}_protocol", server, access)
+        keys = {name: {"server": ["sign"]} for name in self.keys}
+        ctx = ctx.put_app(
+            App("store", ServiceImage("kos.services.keystore.main:main"), config={"access": keys})
+        ).serve_protocol("store", "kos_key_store_protocol", "msg0")
+        for name in [name for name in names if name in self.keys]:
+            ctx = ctx.connect_protocol(name, "kos_key_store_protocol", "msg0")
+        return ctx.manifest()
+
+
+_call = st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES), st.sampled_from(SERVERS)).filter(
+    lambda call: call[0] != call[1]
+)
+_few = st.frozensets(st.sampled_from(NAMES), max_size=3)
+wild = st.builds(
+    lambda calls, sends, priorities, critical, keys: Wild(
+        calls, frozenset(sorted(calls)[: sends % (len(calls) + 1)]), tuple(priorities), critical, keys
+    ),
+    st.frozensets(_call, max_size=12),
+    st.integers(0, 12),
+    st.lists(st.integers(0, 3), min_size=len(NAMES), max_size=len(NAMES)),
+    _few,
+    _few,
 )
 
 
-def system(pairs: Grants, order: list[str] | None = None) -> Manifest:
-    ctx = Context("random").put_msg_server("msg0")
-    for name in order or NAMES:
-        ctx = ctx.put_port(f"{name}_protocol", "msg0").put_app(App(name, PythonImage(name), where="s.py:1"))
-    for name in order or NAMES:
-        ctx = ctx.serve_protocol(name, f"{name}_protocol", "msg0")
-    for client, server in sorted(pairs, key=lambda p: (order or NAMES).index(p[0])):
-        ctx = ctx.connect_protocol(client, f"{server}_protocol", "msg0")
-    return ctx.manifest()
-
-
-def brute_force(pairs: Grants) -> Grants:
+def brute_force(pairs: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
     """The transitive closure, the slow and obvious way (Warshall)."""
     reach = set(pairs)
     for middle, start, end in itertools.product(NAMES, repeat=3):
@@ -175,35 +235,65 @@ def brute_force(pairs: Grants) -> Grants:
     return frozenset((start, end) for start, end in reach if start != end)
 
 
+def is_granted(system: Wild, path: tuple[str, ...]) -> bool:
+    """Whether a proof uses only what was granted, port for port."""
+    steps = zip(path[::2], path[1::2], path[2::2], strict=False)
+    return all(any((a, b, server) in system.calls and port == f"{b}_{server}_protocol" for server in SERVERS)
+               for a, port, b in steps)  # fmt: skip
+
+
 @some
-@given(grants)
-def test_reachability_agrees_with_brute_force(pairs: Grants):
-    facts = Facts(system(pairs))
-    expected = brute_force(pairs)
+@given(wild)
+def test_reachability_of_apps_agrees_with_brute_force(system: Wild):
+    facts = Facts(system.manifest())
+    expected = brute_force(system.pairs)
     for start, end in itertools.permutations(NAMES, 2):
         path = path_between(facts, start, end)
         assert (path is not None) == ((start, end) in expected)
         assert (start in reachers_of_app(facts, end)) == ((start, end) in expected)
         if path:
-            steps = list(zip(path[::2], path[2::2], strict=False))
             assert (path[0], path[-1]) == (start, end)
-            assert all(step in pairs for step in steps), "a proof uses only what was granted"
+            assert is_granted(system, path)
 
 
 @some
-@given(grants, st.sampled_from(NAMES), st.sampled_from(NAMES))
-def test_a_grant_more_never_reaches_less(pairs: Grants, client: str, server: str):
-    before = Facts(system(pairs))
-    more = pairs | {(client, server)} if client != server else pairs
-    after = Facts(system(more))
+@given(wild)
+def test_reachability_of_ports_and_keys_agrees_with_brute_force(system: Wild):
+    facts = Facts(system.manifest())
+    closure = brute_force(system.pairs)
+    for name, server in itertools.product(NAMES, SERVERS):
+        direct = {client for client, target, where in system.calls if (target, where) == (name, server)}
+        expected = direct | {start for start, end in closure if end in direct}
+        found = reachers_of_port(facts, f"{name}_{server}_protocol")
+        assert set(found) == expected
+        assert all(is_granted(system, path) and path[0] == app for app, path in found.items())
+    expected = system.keys | {start for start, end in closure if end in system.keys}
+    found = reachers_of_key(facts, "server")
+    assert set(found) == expected
+    assert all(path[-1] == "key:server" and is_granted(system, path[:-2]) for path in found.values())
+
+
+@some
+@given(wild, _call)
+def test_a_grant_more_never_reaches_less(system: Wild, call: tuple[str, str, str]):
+    before = Facts(system.manifest())
+    after = Facts(replace(system, calls=system.calls | {call}).manifest())
     for name in NAMES:
         assert reachers_of_app(before, name).keys() <= reachers_of_app(after, name).keys()
+    for name, server in itertools.product(NAMES, SERVERS):
+        port = f"{name}_{server}_protocol"
+        assert reachers_of_port(before, port).keys() <= reachers_of_port(after, port).keys()
+    assert reachers_of_key(before, "server").keys() <= reachers_of_key(after, "server").keys()
 
 
 @some
-@given(grants, st.permutations(NAMES))
-def test_the_order_of_the_manifest_never_changes_a_finding(pairs: Grants, order: list[str]):
-    def found(manifest: Manifest) -> list[tuple[str, str, str | None]]:
-        return [(f.rule.id, f.message, f.app) for f in check(manifest).findings]
+@given(wild, st.permutations(NAMES), st.permutations(SERVERS))
+def test_the_order_of_the_manifest_never_changes_a_finding(
+    system: Wild, names: list[str], servers: list[str]
+):
+    def found(manifest: Manifest) -> list[tuple[str, str, str | None, str]]:
+        return [(f.rule.id, f.message, f.app, f.where) for f in check(manifest).findings if f.app]
 
-    assert found(system(pairs)) == found(system(pairs, order))
+    plain, turned = system.manifest(), system.manifest(names, servers)
+    assert found(plain) == found(turned)
+    assert [f.message for f in check(plain).findings] == [f.message for f in check(turned).findings]

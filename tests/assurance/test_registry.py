@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from kos.assurance import AssuranceError, all_rules, check, rule_by_id
 from kos.assurance.docs import pages
 from kos.assurance.registry import plug_ins
-from kos.assurance.rule import Rule
+from kos.assurance.rule import Rule, etsi, iec, nist
 from kos.manifest import App, Context, PythonImage
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "assurance"
@@ -68,6 +70,39 @@ def test_the_rule_in_the_documentation_works_as_a_plug_in(tmp_path: Path, monkey
     report = check(manifest, rules=[rule])
     assert [(f.rule.group, f.message) for f in report.findings] == [("our rules", "valve_1 is in Python")]
     sys.modules.pop("our_rules")
+
+
+def test_an_installed_package_brings_its_rule(tmp_path: Path):
+    """As a user's package does it: a check that knows nothing of it finds the entry point in its metadata."""
+    source = re.search(r"```python\n(.*?)```", (DOCS / "index.md").read_text(), re.DOTALL)[1]
+    points = re.search(
+        r"```toml\n(\[project\.entry-points.*?)```", (DOCS / "index.md").read_text(), re.DOTALL
+    )
+    (tmp_path / "our_rules.py").write_text(source)
+    metadata = tmp_path / "our_rules-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: our-rules\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        points[1].replace('project.entry-points."', "").replace('"', "")
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "kos.tool", "manifest.check", "--list-rules"]
+    listed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"our rules +no-python-on-valves +high +manifest", listed)
+    command = [sys.executable, "-c", "from kos.assurance.docs import pages; print(*pages())"]
+    written = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "our rules" not in written, "the pages in the tree are of our own rules"
+
+
+def test_a_plug_in_that_does_not_load_is_named():
+    with pytest.raises(AssuranceError, match="the plug-in 'gone' does not load: ModuleNotFoundError"):
+        plug_ins([EntryPoint("gone", "no_such_module:check", "kos.assurance.rules")])
+
+
+@pytest.mark.parametrize("cite", [lambda: etsi("5.6-77"), lambda: iec("CR 9.9"), lambda: nist("Magic")])
+def test_a_clause_that_no_standard_has_is_refused(cite):
+    with pytest.raises(AssuranceError, match="that a rule could cite"):
+        cite()
 
 
 def test_a_plug_in_that_is_no_rule_is_refused():

@@ -130,7 +130,7 @@ def test_the_sarif_points_at_the_users_line():
     run = json.loads(bad().judge().render("sarif"))["runs"][0]
     result = next(result for result in run["results"] if result["ruleId"] == "sensitive-port")
     place = result["locations"][0]["physicalLocation"]
-    assert place["artifactLocation"] == {"uri": "system.py", "uriBaseId": "SYSTEM"}
+    assert place["artifactLocation"] == {"uri": "system.py", "uriBaseId": "%SRCROOT%"}
     assert place["region"] == {"startLine": 10}
     assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == "sensitive-port"
     assert result["level"] == "error"

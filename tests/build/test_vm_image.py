@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from kos.abi.errors import KosError
+from kos.build import initrd
 from kos.build.image import monitor
 from kos.build.vm_image import Guest
 from kos.manifest import PlatformSpec, VmImage
+from tests.integration.qemu_device import needs_sdk
 
 ENTRY = "kos.services.vmm.main:main"
 PLATFORM = PlatformSpec.parse("qemu-arm-virt,hyp=on")
@@ -96,3 +100,87 @@ def test_what_is_no_program_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("#!/bin/sh\n")
     with pytest.raises(KosError, match="not a 64-bit ELF file"):
         monitor.needed(tmp_path / "text")
+
+
+# --- what an initrd stands on -------------------------------------------------------------------------------
+
+
+def rootfs(path: Path, *entries: tuple[str, bytes | str | None]) -> None:
+    """A packed root file system: bytes are a file, text is a link to there, None is a directory."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in entries:
+            info = tarfile.TarInfo(name)
+            match content:
+                case bytes():
+                    info.size, info.mode = len(content), 0o755
+                    archive.addfile(info, io.BytesIO(content))
+                case str():
+                    info.type, info.linkname = tarfile.SYMTYPE, content
+                    archive.addfile(info)
+                case None:
+                    info.type = tarfile.DIRTYPE
+                    archive.addfile(info)
+
+
+def test_a_root_file_system_lies_below_the_other_files(project: Path, tmp_path: Path) -> None:
+    rootfs(
+        project / "guest/rootfs.tar.gz",
+        ("./", None),
+        ("./bin/", None),
+        ("./bin/busybox", b"theirs"),
+        ("./bin/sh", "/bin/busybox"),
+        ("./etc/name", b"alpine"),
+    )
+    (project / "guest/init").write_bytes(b"#!/bin/busybox sh\n")
+    guest(project).fill(tmp_path / "made")
+    archive = (tmp_path / "made/initrd").read_bytes()
+    assert b"bin/sh\0" in archive and b"/bin/busybox" in archive
+    assert b"theirs" in archive, "a root file system that has a busybox keeps it"
+    assert b"guest\n" in archive and b"alpine" not in archive
+    assert b"rootfs.tar.gz" not in archive
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [(("../out", b"x"), "not a path inside"), (("/etc/x", b"x"), "not a path inside")],
+)
+def test_a_root_file_system_that_leads_outside_is_refused(
+    project: Path, tmp_path: Path, entry: tuple[str, bytes], message: str
+) -> None:
+    rootfs(project / "guest/rootfs.tar.gz", entry)
+    with pytest.raises(KosError, match=message):
+        guest(project).fill(tmp_path / "made")
+
+
+def test_a_root_file_system_with_a_device_node_is_refused(project: Path, tmp_path: Path) -> None:
+    with tarfile.open(project / "guest/rootfs.tar.gz", "w:gz") as archive:
+        info = tarfile.TarInfo("dev/mem")
+        info.type = tarfile.CHRTYPE
+        archive.addfile(info)
+    with pytest.raises(KosError, match="no file, directory or link"):
+        guest(project).fill(tmp_path / "made")
+
+
+def test_what_is_no_root_file_system_is_refused(project: Path, tmp_path: Path) -> None:
+    (project / "guest/rootfs.tar.gz").write_bytes(b"nothing")
+    with pytest.raises(KosError, match="not a tar packed with gzip"):
+        guest(project).fill(tmp_path / "made")
+
+
+def test_a_root_file_system_has_a_limit(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(initrd, "INITRD_BYTES_MAX", 4096)
+    rootfs(project / "guest/rootfs.tar.gz", ("big", bytes(4097)))
+    with pytest.raises(KosError, match="4096 bytes are too many"):
+        guest(project).fill(tmp_path / "made")
+
+
+def test_an_init_that_asks_for_busybox_gets_debians(project: Path, tmp_path: Path) -> None:
+    needs_sdk("qemu-arm-virt,hyp=on")
+    before = guest(project).inputs()
+    (project / "guest/init").write_bytes(b"#!/bin/busybox sh\n")
+    made = guest(project)
+    assert "busybox" in made.inputs() and "busybox" not in before
+    made.fill(tmp_path / "made")
+    assert b"bin/busybox\0" in (tmp_path / "made/initrd").read_bytes()

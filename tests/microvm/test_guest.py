@@ -113,9 +113,9 @@ def test_disks_console_network_and_a_graceful_stop(image: Path, tmp_path: Path) 
         one.wait_for("guest: hello to you", one.type("hello"))
         said = one.type(f"connect 10.0.2.2:{port}")
         connection, _ = listener.accept()
-        connection.sendall(b"welcome\n")
+        with connection:
+            connection.sendall(b"welcome\n")
         one.wait_for(f'guest: reached 10.0.2.2:{port}, it says "welcome"', said)
-        connection.close()
         line = one.wait_for("vmm: status ", one.type("status"))
         status = json.loads(one.lines[line][1].partition("status ")[2])
         assert status["disks"]["blank.img"]["wr_bytes"] > 0 and status["cpu_seconds"] > 0

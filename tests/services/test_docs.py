@@ -21,7 +21,7 @@ LABELS = {
     "tunnel": ["INTERNET_STATUS", "INTERNET_COUNTERS"],
     "mqtt_relay": ["MQTT_STATUS"],
     "trace_server": ["TRACE_STATUS", "TRACE_WATCH", "TRACE_READ", "TRACE_STOP"],
-    "microvm": ["VM_CONSOLE_READ", "VM_CONSOLE_WRITE", "VM_STATUS"],
+    "microvm": ["VM_CONSOLE_READ", "VM_CONSOLE_WRITE", "VM_STATUS", "VM_SNAPSHOT", "VM_SNAPSHOT_READ"],
     "i2c_server": ["I2C_GET_FEATURES", "I2C_WRITE", "I2C_READ", "I2C_TRANSFER"],
 }
 SETTINGS = {

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
 from kos.abi.message import PAYLOAD_MAX_SIZE
-from kos.abi.services import VM_CONSOLE_READ, VM_CONSOLE_WRITE, VM_STATUS
+from kos.abi.services import (
+    VM_CONSOLE_READ,
+    VM_CONSOLE_WRITE,
+    VM_SNAPSHOT,
+    VM_SNAPSHOT_READ,
+    VM_STATUS,
+)
 from kos.abi.status import Status
 from kos.services.vmm import config, disks
 from kos.services.vmm.command import Place, command
 from kos.services.vmm.console import KEEP, Console, Port
+from kos.services.vmm.output import WAITING_MAX, Output
 from kos.services.vmm.qmp import LINE_MAX, Qmp
+from kos.services.vmm.snapshots import Snapshots
 
 SETTINGS = {
     "memory": 64 << 20,
@@ -153,6 +165,98 @@ def test_qmp_greets_answers_and_tells() -> None:
             qmp.call("query-blockstats", 1.0)
         with pytest.raises(TimeoutError):
             qmp.call("query-blockstats", 0.0)
+
+
+def test_output_comes_out_whole_and_in_order() -> None:
+    readable, writable = os.pipe()
+    output = Output(writable)
+    output.write(b"one\r\ntw")
+    output.say("ready")
+    output.write(b"three\n")
+    assert not output
+    assert os.read(readable, 4096) == b"one\ntw\nvmm: ready\nthree\n"
+    os.close(writable)
+    os.close(readable)
+
+
+def test_a_flood_waits_for_nobody_and_says_what_it_lost() -> None:
+    readable, writable = os.pipe()
+    output = Output(writable)
+    line = b"x" * 63 + b"\n"
+    total = 40_000 * len(line)
+    for _ in range(40_000):
+        output.write(line)  # would wait for ever on a pipe that nobody reads
+    output.write(b"the last line\n")
+    assert output
+    got = b""
+    while output:
+        got += os.read(readable, 1 << 20)
+        output.flush()
+    got += os.read(readable, 1 << 20)
+    assert got.endswith(b"the last line\n")
+    (lost,) = re.findall(rb"vmm: (\d+) bytes of the guest's output are left out\n", got)
+    kept = (
+        len(got)
+        - len(b"the last line\n")
+        - len(b"\nvmm:  bytes of the guest's output are left out\n")
+        - len(lost)
+    )
+    assert int(lost) + kept == total
+    assert kept <= (1 << 20) + WAITING_MAX
+    os.close(writable)
+    os.close(readable)
+
+
+def snapshots(tmp_path: Path, paused: list[str]) -> Snapshots:
+    disk = {"image": "b.img", "readonly": False, "size": 8192, "snapshots": True}
+    guest = config.parse("guest", {**SETTINGS, "disks": [*SETTINGS["disks"][:1], disk]})
+
+    @contextlib.contextmanager
+    def pause():
+        paused.append("stop")
+        yield
+        paused.append("cont")
+
+    return Snapshots(guest, Place("/qemu", "", "", str(tmp_path)), pause)
+
+
+def test_a_snapshot_is_a_copy_that_stays(tmp_path: Path) -> None:
+    paused: list[str] = []
+    port = snapshots(tmp_path, paused)
+    (tmp_path / "b.img").write_bytes(b"first".ljust(8192, b"\0"))
+    assert port.read("a", VM_SNAPSHOT_READ, 0, b"b.img").status is Status.NOT_FOUND
+    assert port.take("a", VM_SNAPSHOT, 0, b"b.img") == (Status.OK, 2, b"")
+    assert paused == ["stop", "cont"]
+    (tmp_path / "b.img").write_bytes(b"second".ljust(8192, b"\0"))
+    assert port.read("a", VM_SNAPSHOT_READ, 0, b"b.img").payload.startswith(b"first\0")
+    assert len(port.read("a", VM_SNAPSHOT_READ, 1, b"b.img").payload) == 4096
+    assert port.read("a", VM_SNAPSHOT_READ, 2, b"b.img").payload == b""
+    assert (tmp_path / "b.img.snapshot").stat().st_mode & 0o222 == 0
+    assert port.take("a", VM_SNAPSHOT, 0, b"b.img").status is Status.OK
+    assert port.read("a", VM_SNAPSHOT_READ, 0, b"b.img").payload.startswith(b"second\0")
+
+
+@pytest.mark.parametrize("name", [b"a.img", b"ghost", b"../b.img", b"\xff", b""])
+def test_there_is_no_snapshot_of_anything_else(tmp_path: Path, name: bytes) -> None:
+    port = snapshots(tmp_path, [])
+    (tmp_path / "b.img").write_bytes(bytes(8192))
+    assert port.take("a", VM_SNAPSHOT, 0, name).status is Status.NOT_FOUND
+    assert port.read("a", VM_SNAPSHOT_READ, 0, name).status is Status.NOT_FOUND
+
+
+def test_a_snapshot_without_room_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_source: str, target: str) -> None:
+        Path(target).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "no space")
+
+    paused: list[str] = []
+    port = snapshots(tmp_path, paused)
+    (tmp_path / "b.img").write_bytes(bytes(8192))
+    monkeypatch.setattr(disks.shutil, "copyfile", full)
+    assert port.take("a", VM_SNAPSHOT, 0, b"b.img").status is Status.UNAVAILABLE
+    assert [path.name for path in tmp_path.iterdir()] == ["b.img"]
 
 
 @pytest.mark.parametrize("data", [b"x" * (LINE_MAX + 1), b"[1]\n", b"{\n"])

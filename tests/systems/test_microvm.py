@@ -34,6 +34,13 @@ def test_a_guest_gets_what_it_needs_and_nothing_else() -> None:
     }
 
 
+def test_a_disk_with_snapshots_has_room_for_two_copies() -> None:
+    plain = context().put_app(vm(blk=[Disk("a.img", size="4M")])).apps["guest"]
+    kept = context().put_app(vm(blk=[Disk("a.img", size="4M", snapshots=True)])).apps["guest"]
+    assert kept.config["disks"][0]["snapshots"] is True and "snapshots" not in plain.config["disks"][0]
+    assert kept.resources_of(Storage)[0].size - plain.resources_of(Storage)[0].size == 12 * MIB
+
+
 def test_a_network_is_the_tunnel() -> None:
     app = context(tunnel=True).put_app(vm(net=True)).apps["guest"]
     assert app.access["msg0"]["kos_internet_protocol"].role == "client"
@@ -57,6 +64,7 @@ def test_a_network_is_the_tunnel() -> None:
         ("disk-name", {"blk": ["one,two.img"]}),
         ("disk-size", {"blk": [Disk("a.img", blank=True)]}),
         ("disk-size", {"blk": [Disk("a.img", size=1000)]}),
+        ("disk-size", {"blk": [Disk("a.img", snapshots=True)]}),
     ],
 )
 def test_what_a_microvm_cannot_have_is_refused_by_the_rules_name(rule: str, changes: dict) -> None:

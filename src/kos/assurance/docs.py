@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
-from kos.assurance.registry import all_rules
+from kos.assurance.registry import our_rules
 from kos.assurance.report import EXIT_CODES
 from kos.assurance.rule import Depth, Profile, Rule, Severity
 from kos.assurance.score import EXPLANATION
+from kos.assurance.standards import STANDARDS
 
 _DEPTHS = {
     Depth.MANIFEST: "the manifest",
@@ -55,9 +56,23 @@ reason = "vault is the mediator of the key store; reviewed in October"
 expires = 2027-04-01
 ```
 
+## Signing keys
+
+`signing_keys.toml` beside the system says what is known of the keys that sign its releases; the rules
+`development-key` and `expired-key` go by it.
+
+```toml
+[[key]]
+public = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"
+use = "release"
+expires = 2027-04-01
+```
+
 ## Groups
 
 {groups}
+
+[The clauses of standards](clauses.md) that the rules cite, each with its rules.
 
 ## A rule of your own
 
@@ -93,6 +108,11 @@ def check(facts):
 `facts` is `kos.assurance.facts.Facts`: the manifest, indexed, with the image and the running system where
 they were given. A rule opens no file and keeps no state.
 """
+_CLAUSES = """\
+# Clauses that the rules cite
+
+From a clause to the rules that look for what breaks it, for whoever works through a standard. What a clause
+is about is said in our own words; the standard's own count. No rule checks a clause that is not listed."""
 _MEANINGS = {
     Severity.CRITICAL: "an app or an outsider can take over the device",
     Severity.HIGH: "a defence is missing, or the system will fail",
@@ -102,15 +122,33 @@ _MEANINGS = {
 
 
 def pages(rules: Iterable[Rule] | None = None) -> dict[str, str]:
-    """File name → text of every page."""
+    """File name → text of every page; of our own rules, whatever plug-ins are installed."""
     groups: dict[str, list[Rule]] = {}
-    for rule in rules if rules is not None else all_rules():
+    for rule in rules if rules is not None else our_rules():
         groups.setdefault(rule.group, []).append(rule)
     made = {f"{group}.md": _page(group, found) for group, found in sorted(groups.items())}
     severities = [f"| {s.word} | {_MEANINGS[s]} | {EXIT_CODES[s]} |" for s in reversed(Severity)]
     listed = [f"- [{_title(group)}]({group}.md): {_about(group)}" for group in sorted(groups)]
     index = _INDEX.format(severities="\n".join(severities), score=EXPLANATION, groups="\n".join(listed))
-    return {"index.md": _HEAD + index, **made}
+    everything = [rule for found in groups.values() for rule in found]
+    return {"index.md": _HEAD + index, "clauses.md": _HEAD + _clauses(everything), **made}
+
+
+def _clauses(rules: list[Rule]) -> str:
+    """Each clause that is cited, and the rules that cite it."""
+    parts = [_CLAUSES]
+    for standard, clauses in STANDARDS.items():
+        rows = [f"## {standard}", "", "| clause | is about | rules |", "| --- | --- | --- |"]
+        for clause, about in clauses.items():
+            citing = [
+                f"[{rule.id}]({rule.group}.md#{rule.id})"
+                for rule in rules
+                if any(source.standard == standard and clause in source.clauses for source in rule.sources)
+            ]
+            if citing:
+                rows.append(f"| {clause} | {about} | {', '.join(citing)} |")
+        parts.append("\n".join(rows))
+    return "\n\n".join(parts) + "\n"
 
 
 def _page(group: str, rules: list[Rule]) -> str:

@@ -22,7 +22,7 @@ ENTRY_POINTS = "kos.assurance.rules"
 @cache
 def all_rules() -> tuple[Rule, ...]:
     """Every rule, in the order of groups and ids."""
-    found = [*_ours(), *plug_ins(entry_points(group=ENTRY_POINTS))]
+    found = [*our_rules(), *plug_ins(entry_points(group=ENTRY_POINTS))]
     by_id: dict[str, Rule] = {}
     for rule in found:
         if rule.id in by_id:
@@ -43,15 +43,24 @@ def plug_ins(points: Iterable[EntryPoint]) -> list[Rule]:
     """The rules that installed packages offer."""
     found = []
     for point in points:
-        loaded = point.load()
+        try:
+            loaded = point.load()
+        except Exception as error:  # somebody else's code: whatever it raises is about that plug-in
+            raise AssuranceError(
+                f"the plug-in {point.name!r} does not load: {type(error).__name__}: {error}",
+                where=point.value,
+                hint="repair or uninstall its package",
+            ) from error
         if not isinstance(loaded, Rule):
             raise AssuranceError(f"the plug-in {point.name!r} is {type(loaded).__name__}, expected a Rule")
         found.append(loaded)
     return found
 
 
-def _ours() -> list[Rule]:
-    return [rule for module in _modules(rules_package) for rule in _rules_of(module)]
+def our_rules() -> list[Rule]:
+    """The rules of this package, without any plug-in's, in the order of groups and ids."""
+    found = [rule for module in _modules(rules_package) for rule in _rules_of(module)]
+    return sorted(found, key=lambda rule: (rule.group, rule.id))
 
 
 def _modules(package: ModuleType) -> list[ModuleType]:

@@ -37,6 +37,8 @@ class Report:
         scores: by app's name; None is the system by itself.
         rules: that were run.
         skipped: that were not.
+        root: what comes before the places of findings where they are looked up from the top of a repository,
+            such as `devices/station/`.
     """
 
     system: str
@@ -48,6 +50,7 @@ class Report:
     scores: dict[str | None, Score]
     rules: tuple[Rule, ...]
     skipped: tuple[Skipped, ...]
+    root: str = ""
 
     @property
     def worst(self) -> Severity | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Any
 
+from kos.assurance.standards import ETSI_NAME, IEC_NAME, NIST_NAME, Source, cite
 from kos.manifest import App
 
 
@@ -47,23 +48,22 @@ RELEASE_ONLY = (Profile.RELEASE,)
 
 def etsi(*provisions: str) -> tuple[str, ...]:
     """Provisions of ETSI EN 303 645, as V2.1.1 (2020-06) numbers them."""
-    many = "s" if len(provisions) > 1 else ""
-    return (f"ETSI EN 303 645 V2.1.1, provision{many} {', '.join(provisions)}",)
+    return cite(ETSI_NAME, "provisions " if len(provisions) > 1 else "provision ", provisions)
 
 
 def iec(*requirements: str) -> tuple[str, ...]:
     """Component requirements of IEC 62443-4-2:2019, such as `CR 7.7`."""
-    return (f"IEC 62443-4-2, {', '.join(requirements)}",)
+    return cite(IEC_NAME, "", requirements)
 
 
 def nist(*capabilities: str) -> tuple[str, ...]:
     """Capabilities of the catalog in NIST SP 800-213A."""
-    return (f"NIST SP 800-213A, {', '.join(capabilities)}",)
+    return cite(NIST_NAME, "", capabilities)
 
 
 def practice(text: str) -> tuple[str, ...]:
     """The practice that a rule comes from, where no standard says it."""
-    return (text,)
+    return (Source(text),)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """The image of a guest: `kernel`, `initrd` and `disks/NAME`, and nothing else.
 
-An initrd that is a directory is packed here: its files as they are, each `NAME.c` at its top compiled to the
-static program `NAME`, and, with the platform's own kernel, the drivers of a microVM's devices as
-`modules/NNN-NAME.ko`, to be loaded in that order.
+An initrd that is a directory is packed by `kos.build.initrd`; with the platform's own kernel it gets the
+drivers of a microVM's devices.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from kos.build import tree
 from kos.build.errors import BuildError
-from kos.build.image import cpio, modules, programs
+from kos.build.image import modules
+from kos.build.initrd import Initrd
 from kos.build.sdk import install
 from kos.build.sdk.install import Wanted
 from kos.build.sdk.sets import DEBIAN_ARCH
@@ -22,8 +21,6 @@ from kos.platforms import board
 
 # The devices of a microVM; what the kernel has built in is left out.
 DRIVERS = ["virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "ext4"]
-INITRD_BYTES_MAX = 512 << 20
-_FOLDERS = ("dev", "proc", "sys", "tmp", "modules", "mnt")
 
 
 class Guest:
@@ -55,10 +52,10 @@ class Guest:
 
     def inputs(self) -> dict[str, str]:
         """Everything that the image depends on."""
-        initrd = tree.digest(self._initrd) if self._initrd.is_dir() else _digest(self._initrd)
+        folder = self._folder()
         return {
             "arch": self._arch,
-            "initrd": initrd,
+            **(folder.inputs() if folder else {"initrd": _digest(self._initrd)}),
             "kernel": _digest(self._kernel),
             "disks": " ".join(f"{disk.name}:{_digest(disk)}" for disk in self._disks),
             "drivers": " ".join(DRIVERS) if self._modules else "",
@@ -68,14 +65,19 @@ class Guest:
         """Write the image's files into an empty directory."""
         place.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self._kernel, place / "kernel")
-        if self._initrd.is_dir():
-            (place / "initrd").write_bytes(self._pack())
+        if folder := self._folder():
+            (place / "initrd").write_bytes(folder.pack(DRIVERS))
         else:
             shutil.copyfile(self._initrd, place / "initrd")
         if self._disks:
             (place / "disks").mkdir()
         for disk in self._disks:
             shutil.copyfile(disk, place / "disks" / disk.name)
+
+    def _folder(self) -> Initrd | None:
+        if not self._initrd.is_dir():
+            return None
+        return Initrd(self._initrd, self._arch, self._modules)
 
     def _there(self, root: Path, path: str) -> Path:
         found = root / path
@@ -84,27 +86,6 @@ class Guest:
                 f"there is no {path!r}", where=self._where, hint=f"it is looked for below {root}"
             )
         return found.resolve()
-
-    def _pack(self) -> bytes:
-        files: dict[str, tuple[bytes, int]] = {}
-        for name, path in tree.walk(self._initrd):
-            if "/" not in name and name.endswith(".c"):
-                program = programs.compiled(path, self._arch)
-                files[name.removesuffix(".c")] = (program.read_bytes(), 0o755)
-            else:
-                files[name] = (path.read_bytes(), 0o755 if path.stat().st_mode & 0o100 else 0o644)
-        if "init" not in files:
-            raise BuildError("an initrd needs init or init.c", where=str(self._initrd))
-        for number, path in enumerate(self._modules.closure(DRIVERS) if self._modules else []):
-            name = f"modules/{number:03d}-{modules.module_name(path)}.ko"
-            files[name] = (modules.read(path), 0o644)
-        if sum(len(data) for data, _mode in files.values()) > INITRD_BYTES_MAX:
-            raise BuildError(f"more than {INITRD_BYTES_MAX} bytes are too many", where=str(self._initrd))
-        folders = {*_FOLDERS} | {str(up) for name in files for up in Path(name).parents if str(up) != "."}
-        entries = [cpio.directory(name) for name in sorted(folders)]
-        entries.append(cpio.character_device("dev/console", cpio.CONSOLE))
-        entries += [cpio.file(name, data, mode) for name, (data, mode) in sorted(files.items())]
-        return cpio.archive(entries)
 
 
 def _digest(path: Path) -> str:

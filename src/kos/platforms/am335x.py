@@ -28,8 +28,11 @@ BOARDS = {
         # MLO then loads u-boot.img from sector 0x300.
         raw={0x20000: "MLO", 0x40000: "MLO", 0x60000: "u-boot.img"},
         first_partition=4 * MIB,
+        # L4_WKUP, L4_PER, L4_FAST
+        devices=((0x44C00000, 0x00400000), (0x48000000, 0x01000000), (0x4A000000, 0x01000000)),
         i2c={"i2c0": "/dev/i2c-0", "i2c2": "/dev/i2c-2"},
         sources={
+            "devices": "AM335x Technical Reference Manual (SPRUH73Q), 2.1, table 2-1: the L3 memory map",
             "memory": "BeagleBone Black System Reference Manual, 5.3; Linux 6.12, am335x-boneblack.dts, "
             "/memory",
             "storage": "BeagleBone Black System Reference Manual, 6.5: the SD card is on MMC0",

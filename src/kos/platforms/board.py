@@ -90,6 +90,7 @@ class Board:
         ethernet: Linux's name of the Ethernet interface.
         watchdog: Linux's watchdog device.
         kernel_arguments: added to the command line.
+        devices: where devices' registers are: first address and size in bytes.
         hyp: it is built for microVMs: with QEMU.
         boot_size, bootfs_size, root_size: bytes of the boot partition and of each slot.
         sources: name of a fact, one of FACTS → where it is from.
@@ -114,6 +115,7 @@ class Board:
     ethernet: str = "eth0"
     watchdog: str = "/dev/watchdog0"
     kernel_arguments: str = ""
+    devices: tuple[tuple[int, int], ...] = ()
     hyp: bool = False
     boot_size: int = 8 * MIB
     bootfs_size: int = 48 * MIB
@@ -124,5 +126,5 @@ class Board:
         """Every package set that an image for this board needs."""
         loader = (self.loader.package_set,) if self.loader.package_set else ()
         firmware = {source.split(":")[0] for source in self.boot_files.values() if ":" in source}
-        monitor = ("microvm",) if self.hyp else ()
+        monitor = ("microvm", "busybox") if self.hyp else ()
         return ("base", "network", self.kernel_set, *loader, *sorted(firmware), *monitor)

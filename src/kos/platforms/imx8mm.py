@@ -22,7 +22,11 @@ RAW = {33 * 1024: "flash.bin"}
 BOOT_MODULES = ("sdhci_esdhc_imx", "mmc_block")
 MODULES = ("fec", "at803x", "imx2_wdt", "i2c_imx", "i2c_dev")
 FIRST_PARTITION = 8 * MIB
+# AIPS-1 to AIPS-3, AIPS-4, and GPU and VPU.
+DEVICES = ((0x30000000, 0x00C00000), (0x32C00000, 0x00400000), (0x38000000, 0x00400000))
 SOURCES = {
+    "devices": "Linux 6.12, arch/arm64/boot/dts/freescale/imx8mm.dtsi: buses at 0x30000000, 0x30400000, "
+    "0x30800000 and 0x32c00000, of 4 MiB each; GPU and VPU from 0x38000000 on",
     "boot offsets": "i.MX 8M Mini Reference Manual (IMX8MMRM), 6.1.5.1: the ROM reads the image at 33 KiB of "
     "SD and eMMC; U-Boot 2025.01, doc/board/nxp/imx8mm_evk.rst: flash.bin at 33 KiB",
     "load addresses": "U-Boot 2025.01, board/freescale/imx8mm_evk/imx8mm_evk.env; DRAM begins at 0x40000000",

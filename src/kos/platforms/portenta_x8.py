@@ -18,6 +18,7 @@ BOARDS = {
         raw=imx8mm.RAW,
         first_partition=imx8mm.FIRST_PARTITION,
         i2c={"i2c1": "/dev/i2c-0", "i2c2": "/dev/i2c-1", "i2c3": "/dev/i2c-2", "i2c4": "/dev/i2c-3"},
+        devices=imx8mm.DEVICES,
         usb_flash=True,
         sources={
             **imx8mm.SOURCES,

@@ -2,7 +2,9 @@
 
 from kos.platforms.board import MIB, Board, BootLoader
 
+_DEVICES = ((0x09000000, 0x37000000),)  # from the UART to the end of PCIe; RAM follows
 _SOURCES = {
+    "devices": "QEMU 10.0, hw/arm/virt.c, base_memmap: VIRT_UART0 at 0x09000000, PCIe up to 0x40000000",
     "memory": "QEMU documentation, system/arm/virt.rst: RAM begins at 0x40000000; the size is our choice",
     "storage": "QEMU documentation, system/arm/virt.rst: virtio over PCI",
     "boot offsets": "U-Boot 2025.01, doc/board/emulation/qemu-arm.rst: U-Boot is in the first flash bank; "
@@ -43,6 +45,7 @@ BOARDS = {
             unpack_at=(0x50000000, 96 * MIB),
             environment=_ENVIRONMENT,
         ),
+        devices=_DEVICES,
         sources=_SOURCES,
     ),
     "aarch32": Board(
@@ -63,6 +66,7 @@ BOARDS = {
             unpack_at=(0x50000000, 96 * MIB),
             environment=_ENVIRONMENT,
         ),
+        devices=_DEVICES,
         sources=_SOURCES,
     ),
 }

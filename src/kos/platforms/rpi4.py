@@ -43,8 +43,10 @@ BOARDS = {
             "config.txt": "arm_64bit=1\nenable_uart=1\nkernel=u-boot.bin\ndevice_tree=bcm2711-rpi-4-b.dtb\n"
             "gpu_mem=16\n",
         },
+        devices=((0xFC000000, 0x03800000),),  # the main peripherals
         i2c={"i2c1": "/dev/i2c-1"},
         sources={
+            "devices": "BCM2711 ARM Peripherals, 1.2.4, low peripheral mode: 0xfc000000 to 0xff7fffff",
             "memory": "Raspberry Pi 4 Model B product brief: 1 GB at least; 2 GB and more are used when "
             "there",
             "storage": "Linux 6.12, bcm2711-rpi-4-b.dts, emmc2: the SD card; U-Boot 2025.01 calls it mmc 0",

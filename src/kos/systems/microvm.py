@@ -51,11 +51,13 @@ class Disk:
             writable disk.
         size: such as "16M"; makes the disk writable. It is kept on the data partition, also over upgrades.
         blank: the disk is empty at first, and `image` only its name.
+        snapshots: read-only copies of it may be taken, one at a time; the storage has room for it.
     """
 
     image: str
     size: str | int | None = None
     blank: bool = False
+    snapshots: bool = False
 
     @property
     def name(self) -> str:
@@ -110,7 +112,8 @@ class MicroVM:
         self._check(ctx, disks)
         ram = self._bytes("ram", self.ram)
         sizes = [self._bytes(f"disk {disk.name}", disk.size) if disk.size else 0 for disk in disks]
-        kept = sum(sizes)
+        # A new copy is made before the one before goes.
+        kept = sum(size * (3 if disk.snapshots else 1) for disk, size in zip(disks, sizes, strict=True))
         ctx = ctx.put_port(self.port).put_app(
             App(
                 self.name,
@@ -138,6 +141,7 @@ class MicroVM:
             "cmdline": self.cmdline,
             "disks": [
                 {"image": disk.name, "readonly": not size, "size": size}
+                | ({"snapshots": True} if disk.snapshots else {})
                 for disk, size in zip(disks, sizes, strict=True)
             ],
             "net": bool(self.net),
@@ -183,6 +187,8 @@ class MicroVM:
         for disk in disks:
             if disk.blank and not disk.size:
                 raise self._wrong("disk-size", f"{disk.name} is blank and needs a size")
+            if disk.snapshots and not disk.size:
+                raise self._wrong("disk-size", f"{disk.name} keeps snapshots and needs a size")
             if disk.size and self._bytes(f"disk {disk.name}", disk.size) % SECTOR:
                 raise self._wrong("disk-size", f"{disk.name}: {disk.size} is no multiple of {SECTOR} bytes")
 

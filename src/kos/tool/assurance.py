@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kos.abi.errors import KosError
-from kos.assurance import Board, Waiver, all_rules, parse_waivers, rule_ids
+from kos.assurance import Board, Region, Waiver, all_rules, parse_waivers, rule_ids
 from kos.assurance.image import ImageFacts, Signature, read_blob
 from kos.assurance.running import RunningFacts, parse_status
+from kos.assurance.signing_keys import KEYS_BYTES_MAX, SigningKey, parse_signing_keys
 from kos.assurance.waivers import WAIVER_BYTES_MAX
 from kos.manifest import Manifest, PlatformSpec, codec, limits
 from kos.tool import output
@@ -19,6 +21,7 @@ from kos.tool import output
 if TYPE_CHECKING:
     from kos.build.manifest_zip import ManifestZip
 
+SIGNING_KEYS = "signing_keys.toml"
 STATUS_BYTES_MAX = 64 << 20
 SBOM_BYTES_MAX = 64 << 20
 PLATFORM_MEMORY = (
@@ -42,6 +45,7 @@ def read_subject(
     images: bool = False,
     sbom: Path | None = None,
     trust: Path | None = None,
+    keys: Path | None = None,
 ) -> Subject:
     """A project, a `manifest.json` or a `manifest.zip`.
 
@@ -51,6 +55,7 @@ def read_subject(
         images: look into the images of a `manifest.zip` too.
         sbom: CycloneDX SBOM of those images.
         trust: trust document with the keys whose signatures count; None takes any.
+        keys: what is known of signing keys; None takes `signing_keys.toml` beside the source.
 
     Raises:
         KosError: none of the three, or one that cannot be read.
@@ -62,14 +67,18 @@ def read_subject(
         from kos.build.manifest_zip import ManifestZip
 
         with ManifestZip(source) as archive:
-            return Subject(archive.manifest, source.parent, _image(archive, sbom, trust) if images else None)
+            known = read_signing_keys(keys or source.parent / SIGNING_KEYS)
+            image = _image(archive, sbom, trust, known) if images else None
+            return Subject(archive.manifest, source.parent, image)
     from kos.manifest.load import load_project
 
     project = load_project(source)
     return Subject(project.manifest(platform), project.root)
 
 
-def _image(archive: ManifestZip, sbom: Path | None, trust: Path | None) -> ImageFacts:
+def _image(
+    archive: ManifestZip, sbom: Path | None, trust: Path | None, known: Mapping[str, SigningKey]
+) -> ImageFacts:
     blobs = {}
     for sha256 in archive.blobs:
         with tempfile.TemporaryFile() as file:
@@ -78,7 +87,7 @@ def _image(archive: ManifestZip, sbom: Path | None, trust: Path | None) -> Image
     parts = archive.manifest.parts
     facts = ImageFacts(
         blobs,
-        signatures=_signatures(archive, trust),
+        signatures=_signatures(archive, trust, known),
         components=_components(sbom) if sbom else None,
         root_size=sum(part.size for part in parts.values()) if parts else None,
     )
@@ -101,8 +110,10 @@ def _with_root(facts: ImageFacts, archive: ManifestZip) -> ImageFacts:
         )
 
 
-def _signatures(archive: ManifestZip, trust: Path | None) -> tuple[Signature, ...]:
-    """Each signature, valid where it verifies and its key is trusted."""
+def _signatures(
+    archive: ManifestZip, trust: Path | None, known: Mapping[str, SigningKey]
+) -> tuple[Signature, ...]:
+    """Each signature, valid where it verifies and its key is trusted; with what is known of its key."""
     from kos.keys import signing
 
     trusted = signing.load_trust(_read(trust, signing.TRUST_MAX), str(trust)).keys if trust else None
@@ -113,7 +124,9 @@ def _signatures(archive: ManifestZip, trust: Path | None) -> tuple[Signature, ..
         except KosError:
             found.append(Signature(name, valid=False))
         else:
-            found.append(Signature(key[:16], valid=trusted is None or key in trusted))
+            of_key = known.get(key, SigningKey(development=False))
+            valid = trusted is None or key in trusted
+            found.append(Signature(key[:16], valid, of_key.development, of_key.expires))
     return tuple(found)
 
 
@@ -141,6 +154,13 @@ def _components(sbom: Path) -> frozenset[tuple[str, str]]:
     )
 
 
+def read_signing_keys(file: Path) -> dict[str, SigningKey]:
+    """What is known of signing keys; nothing where there is no file."""
+    if not file.exists():
+        return {}
+    return parse_signing_keys(_text(file, KEYS_BYTES_MAX), where=str(file))
+
+
 def read_waivers(file: Path) -> tuple[Waiver, ...]:
     """The waivers in a file; none where there is no file."""
     if not file.exists():
@@ -158,13 +178,31 @@ def read_status(file: Path) -> RunningFacts:
 
 def board_of(manifest: Manifest) -> Board | None:
     """What is known of the board that a manifest is for; None on the host or where nothing is."""
+    from kos.build.image.device import DATA_SIZE
     from kos.platforms import board
 
     try:
         facts = board(PlatformSpec.parse(manifest.platform))
     except KosError:
         return None
-    return Board(facts.name, ram=facts.memory, reserved=PLATFORM_MEMORY, slot_size=facts.root_size)
+    return Board(
+        facts.name,
+        ram=facts.memory,
+        reserved=PLATFORM_MEMORY,
+        devices=tuple(Region(base, size) for base, size in facts.devices),
+        data_size=DATA_SIZE,
+        slot_size=facts.root_size,
+    )
+
+
+def below_repository(directory: Path) -> str:
+    """Where a directory is below the top of its Git repository, with a slash at its end; empty for neither.
+
+    Code hosts look findings up from there.
+    """
+    here = directory.resolve()
+    top = next((parent for parent in (here, *here.parents) if (parent / ".git").exists()), here)
+    return "" if top == here else f"{here.relative_to(top).as_posix()}/"
 
 
 def rule_table() -> str:

@@ -203,6 +203,20 @@ def guest_as_confined_as_an_app(w: World) -> None:
     w.running["apps"]["guest"]["allowed"] = ["read", "write", "futex", "mmap", "ioctl"]
 
 
+@near_miss("less-confined-vmm")
+def guest_with_what_its_monitor_needs(w: World) -> None:
+    guest(w)
+    own = w.running["apps"]["guest"]
+    own["allowed"] = [*own["allowed"], "execve", "ioctl", "memfd_create", "prctl", "seccomp"]
+
+
+@fault("less-confined-vmm")
+def guest_without_a_network_that_may_make_sockets(w: World) -> None:
+    guest(w)
+    own = w.running["apps"]["guest"]
+    own["allowed"] = [*own["allowed"], "socket", "connect"]
+
+
 @fault("unknown-process")
 def app_that_is_not_in_the_manifest(w: World) -> None:
     w.running["apps"]["miner"] = {**w.running["apps"]["sensor"], "descriptors": []}

@@ -9,6 +9,7 @@ from kos.assurance.errors import AssuranceError
 from kos.assurance.query.draw import draw
 
 KINDS = ("text", "json", "svg")
+LOST = "authority lost"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Answer:
         if kind == "json":
             return self._json()
         if kind == "svg":
-            return draw([line.path for line in self.lines if line.path], self.question)
+            shown = [line for line in self.lines if line.path]
+            lost = {line.path for line in shown if line.group == LOST}
+            return draw([line.path for line in shown], self.question, lost)
         raise AssuranceError(f"there is no answer as {kind!r}", hint="known: " + ", ".join(KINDS))
 
     def _text(self) -> str:

@@ -7,10 +7,10 @@ from dataclasses import fields
 
 from kos.assurance.facts import Facts
 from kos.assurance.query import can, reach
-from kos.assurance.query.answer import Answer, Line
+from kos.assurance.query.answer import LOST, Answer, Line
 from kos.manifest import App, Manifest, Options
 
-GAINED, LOST, CHANGED = "authority gained", "authority lost", "changed without new authority"
+GAINED, CHANGED = "authority gained", "changed without new authority"
 _LIMITS = ("memory", "processes", "descriptors", "priority", "max_priority")
 
 

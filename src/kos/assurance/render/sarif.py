@@ -20,14 +20,16 @@ _LEVELS = {
     Severity.HIGH: ("error", "8.0"),
     Severity.CRITICAL: ("error", "9.5"),
 }
-_ROOT = "SYSTEM"  # the project's directory
+_ROOT = "%SRCROOT%"  # what code hosts take for the top of the repository
 
 
 def render(report: Report) -> str:
     rules = sorted({*report.rules, *(f.rule for f in report.findings)}, key=lambda rule: rule.id)
     index = {rule.id: number for number, rule in enumerate(rules)}
-    results = [_result(finding, index) for finding in report.findings]
-    results += [{**_result(f, index), "suppressions": [_suppression(w)]} for f, w in report.waived]
+    results = [_result(finding, index, report.root) for finding in report.findings]
+    results += [
+        {**_result(f, index, report.root), "suppressions": [_suppression(w)]} for f, w in report.waived
+    ]
     run = {
         "tool": {
             "driver": {
@@ -38,7 +40,9 @@ def render(report: Report) -> str:
             }
         },
         "automationDetails": {"id": f"kos-assurance/{report.profile.value}/"},
-        "originalUriBaseIds": {_ROOT: {"description": {"text": "the directory of the system project"}}},
+        "originalUriBaseIds": {
+            _ROOT: {"description": {"text": "the top of the repository, else the system's directory"}}
+        },
         "columnKind": "unicodeCodePoints",
         "properties": {"system": report.system, "platform": report.platform, "profile": report.profile.value},
         "results": results,
@@ -61,7 +65,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, index: dict[str, int]) -> dict[str, Any]:
+def _result(finding: Finding, index: dict[str, int], root: str) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": finding.rule.id,
         "ruleIndex": index[finding.rule.id],
@@ -69,20 +73,20 @@ def _result(finding: Finding, index: dict[str, int]) -> dict[str, Any]:
         "message": {"text": f"{finding.message}. Fix: {finding.fix}"},
         "partialFingerprints": {"kosFinding/v1": finding.fingerprint},
     }
-    place = _place(finding.where)
+    place = _place(finding.where, root)
     logical = [{"name": finding.app, "kind": "module"}] if finding.app else []
     if place or logical:
         result["locations"] = [{**place, **({"logicalLocations": logical} if logical else {})}]
     return result
 
 
-def _place(where: str) -> dict[str, Any]:
+def _place(where: str, root: str) -> dict[str, Any]:
     path, _, line = where.rpartition(":")
     if not path or not line.isdigit():
         return {}
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote(path), "uriBaseId": _ROOT},
+            "artifactLocation": {"uri": quote(root + path), "uriBaseId": _ROOT},
             "region": {"startLine": max(1, int(line))},
         }
     }

@@ -31,6 +31,10 @@ def file(path: str, data: bytes, mode: int = 0o644) -> Entry:
     return Entry(path, stat.S_IFREG | mode, data)
 
 
+def link(path: str, target: str) -> Entry:
+    return Entry(path, stat.S_IFLNK | 0o777, target.encode())
+
+
 def character_device(path: str, device: tuple[int, int]) -> Entry:
     return Entry(path, stat.S_IFCHR | 0o600, device=device)
 

@@ -97,6 +97,7 @@ _ALL = [
     PackageSet(
         "microvm", ("qemu-system-arm",), closure=True, why="QEMU for microVMs, on platforms with hyp=on"
     ),
+    PackageSet("busybox", ("busybox-static",), False, "the user space of small guests, with hyp=on"),
     PackageSet("kernel-cloud", ("linux-image-cloud-arm64",), False, "the kernel of the simulator, aarch64"),
     PackageSet("kernel-arm64", ("linux-image-arm64",), False, "the kernel of arm64 boards"),
     PackageSet(

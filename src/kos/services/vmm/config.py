@@ -9,8 +9,8 @@ from kos.abi.services import VM_DISKS_MAX
 MEMORY_MIN = 16 << 20  # bytes of RAM below which no arm64 Linux starts
 TEXT_MAX = 2048  # characters of the kernel's command line, arm64's COMMAND_LINE_SIZE
 
-# One disk. `size`: bytes of a writable one, 0 for a read-only image.
-Disk = namedtuple("Disk", "image readonly size")
+# One disk. `size`: bytes of a writable one, 0 for a read-only image; `snapshots`: copies of it may be kept.
+Disk = namedtuple("Disk", "image readonly size snapshots", defaults=(False,))
 # `ready`: what the guest's console must show before the app is ready; `shutdown`: what is typed to stop it.
 Guest = namedtuple("Guest", "name memory cmdline disks net port ready shutdown accel")
 
@@ -51,7 +51,7 @@ def _disk(entry: dict) -> Disk:
         raise ValueError(f"disks: {image}: expected readonly and size")
     if not readonly and not size:
         raise ValueError(f"disks: {image}: a writable disk needs a size")
-    return Disk(image, readonly, size)
+    return Disk(image, readonly, size, entry.get("snapshots") is True and not readonly)
 
 
 def _text(config: dict, key: str, default: str) -> str:

@@ -6,12 +6,12 @@ Pure but for its lock: the machine feeds it, the server of the console's port re
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from kos.abi.message import PAYLOAD_MAX_SIZE
 from kos.abi.services import VM_CONSOLE_READ, VM_CONSOLE_WRITE, VM_STATUS
 from kos.abi.status import Status
-from kos.services.answer import BAD_REQUEST, NOT_IMPLEMENTED, Answer
+from kos.services.answer import BAD_REQUEST, NOT_IMPLEMENTED, Answer, Handler
 
 KEEP = 64 << 10  # bytes of output that can be read back
 _PARAM_MASK = 0xFFFF_FFFF  # positions travel in a param, which has 32 bits on small machines
@@ -55,11 +55,20 @@ class Console:
 class Port:
     """The logic of the console's port."""
 
-    def __init__(self, console: Console, type_in: TypeIn, status: Callable[[], bytes]) -> None:
-        """`type_in` gives bytes to the guest and says how many it took; `status` is JSON."""
+    def __init__(
+        self,
+        console: Console,
+        type_in: TypeIn,
+        status: Callable[[], bytes],
+        more: Mapping[int, Handler] | None = None,
+    ) -> None:
+        """`type_in` gives bytes to the guest and says how many it took; `status` is JSON; `more` are other
+        labels.
+        """
         self._console, self._type_in, self._status = console, type_in, status
+        self._more = more or {}
 
-    def answer(self, _app: str, label: int, param: int, payload: bytes) -> Answer:
+    def answer(self, app: str, label: int, param: int, payload: bytes) -> Answer:
         """Answer one message."""
         if label == VM_CONSOLE_READ:
             return BAD_REQUEST if payload else Answer(Status.OK, *self._console.read(param))
@@ -70,4 +79,6 @@ class Port:
             return Answer(Status.OK, taken) if taken else Answer(Status.FULL)
         if label == VM_STATUS:
             return Answer(Status.OK, 0, self._status()[:PAYLOAD_MAX_SIZE])
+        if label in self._more:
+            return self._more[label](app, label, param, payload)
         return NOT_IMPLEMENTED

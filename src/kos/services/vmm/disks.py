@@ -1,12 +1,18 @@
-"""The guest's writable disks: made once, of the image's content where it has one, and kept from then on."""
+"""The guest's writable disks: made once, of the image's content where it has one, and kept from then on.
+
+A snapshot is a copy of a disk beside it that nobody writes to again; taking one replaces the one before.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 
+from kos.abi.message import PAYLOAD_MAX_SIZE
 from kos.services.vmm.command import Place, disk_path
 from kos.services.vmm.config import Guest
+
+SNAPSHOT = ".snapshot"
 
 
 def prepare(guest: Guest, place: Place) -> list[str]:
@@ -33,3 +39,41 @@ def prepare(guest: Guest, place: Place) -> list[str]:
         os.rename(part, path)
         made.append(disk.image)
     return made
+
+
+def take_snapshot(guest: Guest, place: Place, name: str) -> int:
+    """Copy a disk, which nobody must be writing to now; → its size in bytes.
+
+    Raises:
+        KeyError: there is no such disk, or the manifest keeps no copies of it.
+        OSError: no room.
+    """
+    path = _snapshot_of(guest, place, name)
+    part = f"{path}.part"
+    try:
+        shutil.copyfile(path.removesuffix(SNAPSHOT), part)
+        with open(part, "rb") as file:
+            os.fchmod(file.fileno(), 0o400)
+            os.fsync(file.fileno())
+        os.rename(part, path)
+    except OSError:
+        if os.path.exists(part):
+            os.unlink(part)
+        raise
+    return os.path.getsize(path)
+
+
+def read_snapshot(guest: Guest, place: Place, name: str, piece: int) -> bytes:
+    """The piece of that number of a disk's snapshot, of `PAYLOAD_MAX_SIZE` bytes; empty beyond its end.
+
+    Raises:
+        KeyError: as above.
+        FileNotFoundError: none was taken.
+    """
+    with open(_snapshot_of(guest, place, name), "rb") as file:
+        return os.pread(file.fileno(), PAYLOAD_MAX_SIZE, piece * PAYLOAD_MAX_SIZE)
+
+
+def _snapshot_of(guest: Guest, place: Place, name: str) -> str:
+    disk = {disk.image: disk for disk in guest.disks if disk.snapshots}[name]
+    return disk_path(place, disk) + SNAPSHOT

@@ -6,24 +6,25 @@ It ends when QEMU has ended; how the guest ended decides whether that counts as 
 from __future__ import annotations
 
 import contextlib
-import os
 import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from kos.services.vmm.command import Place, command
 from kos.services.vmm.config import Guest
 from kos.services.vmm.console import Console
+from kos.services.vmm.output import Output
 from kos.services.vmm.qmp import Qmp
 
 READ_MAX = 64 << 10
 # From SIGTERM on, within the supervisor's two seconds: the guest may end by itself, then QEMU is told to end,
 # then it is killed.
 QUIT_SECONDS, KILL_SECONDS = 1.2, 1.6
+OUTPUT_SECONDS = 0.05  # until output that found no room is tried again
+PAUSE_SECONDS = 10.0  # for QEMU to write what the guest has under way, and to stop it
 
 
 class Machine:
@@ -37,7 +38,7 @@ class Machine:
         self._console = console
         self._on_ready = on_ready
         self._serial: socket.socket | None = None
-        self._line_open = False  # the guest's last line on our output has no end yet
+        self._output = Output(1)
         self._reason = ""
         self._stopping = 0.0
         self._told_quit = False
@@ -45,8 +46,7 @@ class Machine:
 
     def say(self, text: str) -> None:
         """A line of our own among the guest's."""
-        os.write(1, f"{chr(10) if self._line_open else ''}vmm: {text}\n".encode())
-        self._line_open = False
+        self._output.say(text)
 
     def type_in(self, data: bytes) -> int:
         """Give bytes to the guest's console; → how many it took."""
@@ -54,6 +54,21 @@ class Machine:
             return self._serial.send(data, socket.MSG_DONTWAIT) if self._serial else 0
         except OSError:
             return 0
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The guest stands still, and everything that it wrote is in its disks' files.
+
+        Raises:
+            OSError, ValueError: QEMU did not do it.
+        """
+        if self.qmp is None:
+            raise OSError("the guest does not run")
+        self.qmp.call("stop", PAUSE_SECONDS)
+        try:
+            yield
+        finally:
+            self.qmp.call("cont", PAUSE_SECONDS)
 
     def run(self) -> int:
         """Run the guest until it ends; → the app's exit status."""
@@ -72,6 +87,7 @@ class Machine:
                 for key, _events in selector.select(self._next_step()):
                     if not self._read(key.fileobj, woken):
                         selector.unregister(key.fileobj)
+                self._output.flush()
                 self._look_at_ready()
                 self._stop_harder(process)
         return self._end(process.returncode)
@@ -102,7 +118,7 @@ class Machine:
 
     def _next_step(self) -> float | None:
         if not self._stopping:
-            return None
+            return OUTPUT_SECONDS if self._output else None
         after = KILL_SECONDS if self._told_quit else QUIT_SECONDS
         return max(0.0, self._stopping + after - time.monotonic())
 
@@ -130,19 +146,12 @@ class Machine:
             data = b""
         if connection is self._serial and data:
             self._console.feed(data)
-            self._show(data)
+            self._output.write(data)
         elif connection is not woken and data:
             for name, details in self.qmp.feed(data):
                 if name == "SHUTDOWN":
                     self._reason = str(details.get("reason", ""))
         return bool(data)
-
-    def _show(self, data: bytes) -> None:
-        text = data.replace(b"\r", b"")
-        if text:
-            self._line_open = not text.endswith(b"\n")
-        while text:
-            text = text[os.write(1, text) :]
 
     def _look_at_ready(self) -> None:
         if not self._is_ready and self.qmp.greeted and self._console.ready:
@@ -153,18 +162,20 @@ class Machine:
         self._serial.setblocking(False)
         while self._read(self._serial, self._serial) and self._has_more():
             pass
+        code, text = self._verdict(status)
+        self.say(text)
+        self._output.flush(wait=True)
+        return code
+
+    def _verdict(self, status: int) -> tuple[int, str]:
+        """The app's exit status, and in words how the guest ended."""
         if self._stopping:
-            self.say("stopped")
-            return 0
+            return 0, "stopped"
         if self._reason == "guest-shutdown" and status == 0:
-            self.say("the guest has powered off")
-            return 0
+            return 0, "the guest has powered off"
         if self._reason == "guest-reset":
-            self.say("the guest panicked or restarted itself")
-        else:
-            self.say(f"QEMU ended with status {status} {self._reason}".rstrip())
-        sys.stdout.flush()
-        return 1
+            return 1, "the guest panicked or restarted itself"
+        return 1, f"QEMU ended with status {status} {self._reason}".rstrip()
 
     def _has_more(self) -> bool:
         try:

@@ -6,11 +6,13 @@ import sys
 import threading
 
 from kos import app
+from kos.abi.services import VM_SNAPSHOT, VM_SNAPSHOT_READ
 from kos.services import serving
 from kos.services.vmm import config, disks
 from kos.services.vmm.command import Place
 from kos.services.vmm.console import Console, Port
 from kos.services.vmm.machine import Machine
+from kos.services.vmm.snapshots import Snapshots
 from kos.services.vmm.status import status
 
 QEMU = "/usr/lib/kos/qemu/qemu-system-aarch64"
@@ -30,13 +32,15 @@ def main() -> int:
     for name in made:
         machine.say(f"made the disk {name}")
     if guest.port:
-        threading.Thread(target=_serve, args=(machine, console), daemon=True).start()
+        threading.Thread(target=_serve, args=(machine, console, place), daemon=True).start()
     return machine.run()
 
 
-def _serve(machine: Machine, console: Console) -> None:
+def _serve(machine: Machine, console: Console, place: Place) -> None:
     """The console's port. The machine has the main thread, which signals come to."""
     server = app.Server()
-    port = Port(console, machine.type_in, lambda: status(machine))
+    snapshots = Snapshots(machine.guest, place, machine.paused)
+    more = {VM_SNAPSHOT: snapshots.take, VM_SNAPSHOT_READ: snapshots.read}
+    port = Port(console, machine.type_in, lambda: status(machine), more)
     serving.bind(server, machine.guest.port, port.answer)
     server.serve()

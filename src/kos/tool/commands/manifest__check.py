@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -46,6 +47,11 @@ WAIVERS = "waivers.toml"
     help="Keys whose signatures of a manifest.zip count.  [default: any]",
 )
 @click.option(
+    "--signing-keys",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What is known of signing keys: use and last day.  [default: signing_keys.toml beside the system]",
+)
+@click.option(
     "--sbom",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="CycloneDX SBOM of the images in a manifest.zip.",
@@ -75,6 +81,7 @@ def command(
     status: Path | None,
     running: str | None,
     trust: Path | None,
+    signing_keys: Path | None,
     sbom: Path | None,
     kind: str,
     destination: Path | None,
@@ -95,7 +102,9 @@ def command(
     if running:
         subject, seen = assurance.read_running(running)
     else:
-        subject = assurance.read_subject(project, platform, images=True, sbom=sbom, trust=trust)
+        subject = assurance.read_subject(
+            project, platform, images=True, sbom=sbom, trust=trust, keys=signing_keys
+        )
         seen = assurance.read_status(status) if status else None
     report = check(
         subject.manifest,
@@ -105,7 +114,7 @@ def command(
         image=subject.image,
         running=seen,
     )
-    text = report.render(kind)
+    text = replace(report, root=assurance.below_repository(subject.directory)).render(kind)
     if destination:
         destination.write_text(text)
         output.say(f"{destination}: found {len(report.findings)}, waived {len(report.waived)}")

@@ -12,7 +12,7 @@ from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
     "A release allows a debugger",
     looks_at="the option debugger, and which apps have debug=True",
     why="A debugger reads and writes an app's memory, its keys in use included.",
-    sources=(*etsi("5.6-4"), *iec("EDR 2.13")),
+    sources=(*etsi("5.6-1", "5.6-5"), *iec("CR 7.7", "CR 4.1")),
     fix="set_kos_options(debugger=False)",
     profiles=RELEASE_ONLY,
 )

@@ -15,7 +15,7 @@ from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
         "Whoever reads the trace reads every message: readings, commands, and secrets that apps pass to each "
         "other."
     ),
-    sources=(*etsi("5.6-4", "5.8-1"), *iec("CR 4.1", "EDR 2.13")),
+    sources=(*etsi("5.6-5", "5.8-1"), *iec("CR 4.1", "CR 7.7")),
     fix="set_kos_options(unsafe_trace_payloads=False)",
     profiles=RELEASE_ONLY,
 )

@@ -12,7 +12,7 @@ from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
     "A release allows a remote shell",
     looks_at="the option remote_shell, and which apps have debug=True",
     why="It runs any code inside any app, past every check of the build.",
-    sources=(*etsi("5.6-4", "5.6-5"), *iec("EDR 2.13", "CR 7.7")),
+    sources=(*etsi("5.6-1", "5.6-5"), *iec("CR 7.7", "CR 2.1")),
     fix="set_kos_options(remote_shell=False)",
     profiles=RELEASE_ONLY,
 )

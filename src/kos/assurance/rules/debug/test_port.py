@@ -15,7 +15,7 @@ _TEST = re.compile(r"(?:^|_)(?:test|debug|dbg|mock|fake|inject|backdoor)(?:_|$)"
     "A release has a port for tests or debugging",
     looks_at="the names of declared ports",
     why="A test port exists to do what the real interface forbids.",
-    sources=(*etsi("5.6-1", "5.6-5"), *iec("EDR 2.13", "CR 7.7")),
+    sources=(*etsi("5.6-1", "5.6-5"), *iec("CR 7.7")),
     fix="put it only where ctx.config says that this is a development build",
     profiles=RELEASE_ONLY,
 )

@@ -16,7 +16,7 @@ from kos.manifest import Mmio
         "What is not a device's registers is RAM, firmware or nothing: the first two are other people's "
         "memory."
     ),
-    sources=(*etsi("5.6-8"), *iec("CR 2.1", "CR 3.5")),
+    sources=(*etsi("5.6-8"), *iec("CR 2.1", "CCSC 3")),
     fix="take the address from the board's reference manual, and check the platform",
     needs=("devices",),
 )

@@ -17,7 +17,7 @@ from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
         "An app can hang without ending. The supervisor sees one that ends; one that hangs shows only to "
         "whoever waits for its answers or watches what arrives at the server."
     ),
-    sources=(*etsi("5.9-1", "5.10-1"), *iec("CR 3.3", "CR 6.2")),
+    sources=(*etsi("5.9-1", "5.10-1"), *iec("CR 6.2", "CR 7.1")),
     fix="let another app use a port of it, or turn server_check on",
     profiles=RELEASE_ONLY,
 )

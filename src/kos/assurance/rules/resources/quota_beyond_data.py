@@ -18,7 +18,7 @@ _MIB = 1 << 20
         "The first to fill its quota stops the others from writing, upgrades among them: a device that cannot"
         " store an upgrade cannot be repaired."
     ),
-    sources=(*iec("CR 7.2", "CR 2.9"), *nist("Device Security: Secure Resource Usage")),
+    sources=(*iec("CR 7.2"), *nist("Device Security: Secure Resource Usage")),
     fix="lower the quotas, or set data_size to what the storage really has",
 )
 def check(facts: Facts) -> Iterator[Fault]:
