@@ -93,6 +93,16 @@ def test_the_difference_of_two_releases():
     assert diff(manifest(clean()), manifest(clean())).lines == ()
 
 
+def test_an_app_that_is_opened_to_people_is_told():
+    new = clean()
+    new.app("station")["debug"] = True
+    assert diff(manifest(clean()), manifest(new)).lines == ()
+    new.manifest["options"]["debugger"] = True
+    lines = {(line.group, line.text) for line in diff(manifest(clean()), manifest(new)).lines}
+    assert ("authority gained", "station may be opened by a debugger") in lines
+    assert "be opened by a debugger" in ask(manifest(new), "what-can", "station").render()
+
+
 def test_the_difference_turned_round_is_the_opposite():
     new = clean()
     ordinary_app_with_the_key_store(new)

@@ -206,6 +206,19 @@ def test_a_finding_is_at_the_line_of_the_users_manifest():
     assert finding.where == f"test_report.py:{line}"
 
 
+def test_the_base_layer_with_tracing_is_clean_in_development():
+    class Traced(System):
+        base = Poukai(admin=True, tracing=True)
+
+        def setup(self, ctx):
+            address = {"address": "10.90.0.2", "mask": "255.255.255.0", "gateway": "10.90.0.1"}
+            return ctx.set_kos_options(tunnel_ips={"admin": address})
+
+    manifest = Traced().manifest("host")
+    assert check(manifest, profile="development", today=TODAY).findings == ()
+    assert {finding.rule.id for finding in check(manifest, today=TODAY).findings} == {"tracing"}
+
+
 @pytest.mark.parametrize("platform", [name for name, platform in PLATFORMS.items() if platform.architectures])
 def test_the_whole_base_layer_is_clean_on_every_board(platform: str):
     class Connected(System):

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from kos.services.vmm.console import KEEP, Console, Port
 from kos.services.vmm.output import WAITING_MAX, Output
 from kos.services.vmm.qmp import LINE_MAX, Qmp
 from kos.services.vmm.snapshots import Snapshots
+from kos.services.vmm.terminal import HISTORY, Terminal
 
 SETTINGS = {
     "memory": 64 << 20,
@@ -205,6 +207,48 @@ def test_a_flood_waits_for_nobody_and_says_what_it_lost() -> None:
     assert kept <= (1 << 20) + WAITING_MAX
     os.close(writable)
     os.close(readable)
+
+
+class Reader:
+    """The reader of a session, as `Terminal` sees it."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.got = b""
+        self.news = threading.Condition()
+
+    def send(self, data: bytes) -> None:
+        with self.news:
+            self.got += data
+            self.news.notify_all()
+
+    def wait_for(self, wanted: bytes) -> None:
+        with self.news:
+            assert self.news.wait_for(lambda: wanted in self.got, 10.0), self.got
+
+
+def test_a_person_sees_what_was_said_last_and_types() -> None:
+    console, typed, room = Console(), bytearray(), [3]
+
+    def type_in(data: bytes) -> int:
+        taken = min(room[0], len(data))
+        typed.extend(data[:taken])
+        room[0] -= taken
+        return taken
+
+    console.feed(b"x" * HISTORY + b"login: ")
+    reader = Reader()
+    terminal = Terminal(console, type_in, reader)
+    reader.wait_for(b"login: ")
+    assert len(reader.got) == HISTORY
+    terminal.feed(b"root\n")
+    assert typed == b"roo", "a guest that does not read makes nobody wait"
+    room[0] = 100
+    console.feed(b"more")
+    reader.wait_for(b"more")
+    terminal.feed(b"!")
+    assert typed == b"root\n!"
+    reader.open = False
 
 
 def snapshots(tmp_path: Path, paused: list[str]) -> Snapshots:

@@ -89,8 +89,8 @@ TRACE_WATCHERS_MAX = 4  # clients that watch at one time
 VM_CONSOLE_READ = 1
 VM_CONSOLE_WRITE = 2  # payload is what is typed; the reply's param is how much was taken, FULL for nothing
 VM_STATUS = 3  # reply: JSON of memory, cpu_seconds, resident, disks, net
-# SNAPSHOT: payload is a disk's name; the guest stands still while the disk is copied. The reply's param is the
-# copy's size in pieces of 4,096 bytes. NOT_FOUND for a disk of which the manifest keeps no copy.
+# SNAPSHOT: payload is a disk's name; the guest stands still while the disk is copied. The reply's param is
+# the copy's size in pieces of 4,096 bytes. NOT_FOUND for a disk of which the manifest keeps no copy.
 VM_SNAPSHOT = 4
 VM_SNAPSHOT_READ = 5  # payload is a disk's name, param a piece's number; the reply's payload is that piece
 VM_DISKS_MAX = 5  # virtio-blk devices of a microVM

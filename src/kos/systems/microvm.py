@@ -82,6 +82,7 @@ class MicroVM:
             button too.
         restart: when the guest ends.
         priority: of the app.
+        debug: people may open the console where the option remote_shell is on: `kos-tool console --vm`.
         cpus, nets, consoles: more than one is refused.
         os: of the guest; other than "linux" is refused.
     """
@@ -98,6 +99,7 @@ class MicroVM:
     shutdown: str = ""
     restart: Restart = field(default_factory=Restart)
     priority: int = 90
+    debug: bool = False
     cpus: int = 1
     consoles: int = 1
     os: str = "linux"
@@ -127,6 +129,7 @@ class MicroVM:
                 memory=ram + OVERHEAD,
                 processes=PROCESSES,
                 restart=self.restart,
+                debug=self.debug,
                 # Half as much again: a file system's own blocks count too.
                 resources=[Kvm(), *([Storage(kept + kept // 2 + _MIB)] if kept else [])],
                 config=self._config(ram, disks, sizes),

@@ -164,6 +164,12 @@ def random_numbers_from_an_ordinary_app(w: World) -> None:
     w.grant("sensor", "probe_protocol", "client")
 
 
+@fault("unexpected-provider", "served-port-without-client")
+def trace_port_served_by_an_ordinary_app(w: World) -> None:
+    w.port("kos_trace_admin_protocol")
+    w.grant("sensor", "kos_trace_admin_protocol", "server")
+
+
 @near_miss("unexpected-provider")
 def random_numbers_from_a_renamed_core_service(w: World) -> None:
     w.manifest["apps"]["entropy"] = w.manifest["apps"].pop("rng_server")

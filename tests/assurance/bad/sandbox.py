@@ -28,6 +28,16 @@ def ordinary_app_with_virtualisation(w: World) -> None:
     w.app("sensor")["resources"].append({"type": "kvm"})
 
 
+@fault("platform-resource")
+def core_service_that_may_pass_on_shells(w: World) -> None:
+    w.app("self_test")["resources"] = [{"type": "supervisor", "streams": True}]
+
+
+@near_miss("platform-resource")
+def admin_that_may_pass_on_shells(w: World) -> None:
+    w.app("admin")["resources"] = [{"type": "supervisor", "streams": True}]
+
+
 @near_miss("platform-resource")
 def core_services_with_what_they_need(w: World) -> None:
     assert {"type": "keys"} in w.app("key_store")["resources"]

@@ -23,6 +23,8 @@ def powers(facts: Facts, name: str) -> Iterator[Line]:
         yield Line(text, name, group="with keys")
     for text in network_powers(facts, name):
         yield Line(text, name, group="on the network")
+    for text in opened_to(facts, app):
+        yield Line(text, name, group="by people")
     yield from _ports(facts, app)
     for limit in _LIMITS:
         value = getattr(app, limit)
@@ -43,6 +45,14 @@ def key_powers(facts: Facts, name: str) -> list[str]:
     """What it can have done with which key."""
     users = reach.key_users(facts)
     return [f"{' and '.join(ops)} with key {key}" for key, apps in users.items() if (ops := apps.get(name))]
+
+
+def opened_to(facts: Facts, app: App) -> list[str]:
+    """How people may look into it, where the manifest opens it to them."""
+    if not app.debug:
+        return []
+    ways = {"remote_shell": "a shell or a guest's console", "debugger": "a debugger"}
+    return [f"be opened by {how}" for option, how in ways.items() if getattr(facts.options, option)]
 
 
 def network_powers(facts: Facts, name: str) -> list[str]:

@@ -57,6 +57,8 @@ def _authority(facts: Facts, app: App) -> dict[str, tuple[str, ...]]:
             held[f"serve {port.name} on {port.msg_server}"] = ()
     for text in [*can.key_powers(facts, app.name), *can.network_powers(facts, app.name)]:
         held[text] = ()
+    for text in can.opened_to(facts, app):
+        held[text] = ()
     for text in can.resources(app):
         held[f"hold {text}"] = ()
     return held

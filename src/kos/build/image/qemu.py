@@ -21,7 +21,8 @@ from kos.build.image.run import find
 from kos.platforms.board import MIB, Board
 
 PROGRAMS = {"aarch64": "qemu-system-aarch64", "aarch32": "qemu-system-arm"}
-UPGRADE_PORT = "kos.upgrade"  # name of the virtio-serial port
+# Names of the virtio-serial ports: for upgrades, and to the supervisor's control socket.
+UPGRADE_PORT, CONTROL_PORT = "kos.upgrade", "kos.control"
 FLASH_BYTES = 64 * MIB
 _PROBE_SECONDS = 10
 # mov w0, #0x84000008 (PSCI SYSTEM_OFF, Arm DEN 0022); hvc #0; b . - ends at once where a guest really runs.
@@ -60,6 +61,10 @@ class Machine:
     def upgrade_socket(self) -> Path:
         return self.folder / "upgrade.sock"
 
+    @property
+    def control_socket(self) -> Path:
+        return self.folder / "control.sock"
+
     def command(self) -> list[str]:
         """QEMU's command line; the serial console is its standard input and output."""
         accelerator = "kvm" if self.board.arch == "aarch64" and kvm_works() else "tcg,thread=multi"
@@ -81,6 +86,8 @@ class Machine:
             *("-device", "virtio-serial-pci", "-chardev"),
             f"socket,id=upgrade,path={self.upgrade_socket},server=on,wait=off",
             *("-device", f"virtserialport,chardev=upgrade,name={UPGRADE_PORT}"),
+            *("-chardev", f"socket,id=control,path={self.control_socket},server=on,wait=off"),
+            *("-device", f"virtserialport,chardev=control,name={CONTROL_PORT}"),
             *self.extra,
         ]
 

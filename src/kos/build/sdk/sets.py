@@ -99,6 +99,7 @@ _ALL = [
     ),
     PackageSet("busybox", ("busybox-static",), False, "the user space of small guests, with hyp=on"),
     PackageSet("kernel-cloud", ("linux-image-cloud-arm64",), False, "the kernel of the simulator, aarch64"),
+    PackageSet("kernel-x86", ("linux-image-cloud-amd64",), False, "benchmarks: the x86 microvm machine"),
     PackageSet("kernel-arm64", ("linux-image-arm64",), False, "the kernel of arm64 boards"),
     PackageSet(
         "kernel-armmp", ("linux-image-armmp",), False, "the kernel of the simulator and boards, aarch32"

@@ -1,29 +1,29 @@
 """The process that serves upgrades of a running system: one engine, one client at a time.
 
 Its channels are a Unix socket in the supervisor's directory, which the supervisor hands to the admin app, and
-on a simulated device a virtio-serial port too.
+on a simulated device a virtio-serial port too. There it carries the supervisor's control socket to the outside
+as well.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kos.device.control import port as control_port
 from kos.device.control.address import short_address
+from kos.device.control.port import wait_for_client
 from kos.device.upgrade.client import SOCKET_NAME
 from kos.device.upgrade.engine import Engine
 from kos.device.upgrade.session import Session
 
 PORT_NAME = "kos.upgrade"
 _PORTS = Path("/sys/class/virtio-ports")
-_POLL_SECONDS = 0.2
 
 
 def find_port(name: str = PORT_NAME) -> Path | None:
@@ -43,18 +43,10 @@ def serve_port(engine: Engine, device: Path, lock: threading.Lock) -> None:
     """
     with os.fdopen(os.open(device, os.O_RDWR | os.O_CLOEXEC), "r+b", buffering=0) as port:
         while True:
-            _wait_for_client(port.fileno())
+            wait_for_client(port.fileno())
             reader = _PortReader(port.fileno())
             with lock, contextlib.suppress(OSError):
                 Session(engine, reader, port).run()
-
-
-def _wait_for_client(descriptor: int) -> None:
-    """Until the other side has the port open: before that a read says "end"."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    while any(event & select.POLLHUP for _, event in poll.poll()):
-        time.sleep(_POLL_SECONDS)  # the driver has no event for "somebody came"
 
 
 class _PortReader:
@@ -111,6 +103,8 @@ def run(engine: Engine, say: Callable[[dict[str, Any]], None], directory: Path) 
     threads = [threading.Thread(target=serve_socket, args=(engine, directory, lock), daemon=True)]
     if port := find_port():
         threads.append(threading.Thread(target=serve_port, args=(engine, port, lock), daemon=True))
+    if control := find_port(control_port.PORT_NAME):
+        threads.append(threading.Thread(target=control_port.serve, args=(control, directory), daemon=True))
     with lock:
         # Clients may connect while the start is judged, and are answered after it.
         for thread in threads:

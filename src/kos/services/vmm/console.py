@@ -24,7 +24,7 @@ class Console:
     """What the guest wrote; `ready` is what must appear before it counts as ready."""
 
     def __init__(self, ready: bytes = b"") -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._kept = bytearray()
         self._total = 0  # bytes ever written
         self._wanted = ready
@@ -41,6 +41,17 @@ class Console:
             self._total += len(data)
             self._kept += data
             del self._kept[: max(0, len(self._kept) - KEEP)]
+            self._lock.notify_all()
+
+    def recent(self, count: int) -> int:
+        """The position `count` bytes before the end, or that of the oldest kept."""
+        with self._lock:
+            return (self._total - min(count, len(self._kept))) & _PARAM_MASK
+
+    def wait(self, position: int, seconds: float) -> None:
+        """Until there is output after a position, or the time is over."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._total & _PARAM_MASK != position, seconds)
 
     def read(self, position: int) -> tuple[int, bytes]:
         """Output from `position` on, or the oldest kept: the position to ask for next, and a piece."""

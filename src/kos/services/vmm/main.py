@@ -6,7 +6,9 @@ import sys
 import threading
 
 from kos import app
+from kos.abi.debug import ENVIRON_CONSOLE
 from kos.abi.services import VM_SNAPSHOT, VM_SNAPSHOT_READ
+from kos.app.shell import channel
 from kos.services import serving
 from kos.services.vmm import config, disks
 from kos.services.vmm.command import Place
@@ -14,6 +16,7 @@ from kos.services.vmm.console import Console, Port
 from kos.services.vmm.machine import Machine
 from kos.services.vmm.snapshots import Snapshots
 from kos.services.vmm.status import status
+from kos.services.vmm.terminal import Terminal
 
 QEMU = "/usr/lib/kos/qemu/qemu-system-aarch64"
 
@@ -31,6 +34,7 @@ def main() -> int:
     machine = Machine(guest, place, console, app.ready)
     for name in made:
         machine.say(f"made the disk {name}")
+    channel.serve(ENVIRON_CONSOLE, lambda sender: Terminal(console, machine.type_in, sender))
     if guest.port:
         threading.Thread(target=_serve, args=(machine, console, place), daemon=True).start()
     return machine.run()

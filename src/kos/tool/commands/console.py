@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import click
 
 from kos.tool import options, output, runs
+from kos.tool.server_client import SERVER
 
 SECTION = "Run"
 
@@ -18,8 +20,28 @@ SECTION = "Run"
 @click.option("--app", "apps", multiple=True, help="Only the lines of that app; may be given again.")
 @click.option("--file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A saved console.")
 @click.option("--no-history", is_flag=True, help="Only what comes from now on.")
-def command(system: str | None, apps: tuple[str, ...], file: Path | None, no_history: bool) -> None:
-    """Show the console of a running system until it ends or Ctrl-C, or a saved one with --file."""
+@click.option("--vm", metavar="NAME", help="Be at the console of that microVM's guest; Ctrl-] leaves it.")
+@options.DEVICE_OPTION
+@SERVER
+def command(
+    system: str | None,
+    apps: tuple[str, ...],
+    file: Path | None,
+    no_history: bool,
+    vm: str | None,
+    device: str | None,
+    url: str | None,
+) -> None:
+    """Show the console of a running system until it ends or Ctrl-C, or a saved one with --file.
+
+    With --vm the terminal is the guest's: what is typed goes to it as it is. The manifest must say so:
+    debug=True for the microVM, and the option remote_shell.
+    """
+    if vm is not None:
+        _be_at(vm, system, device, url)
+        return
+    if device is not None:
+        raise click.UsageError("--device goes with --vm; a device's console is in its server's pages")
     if file is not None:
         if system is not None:
             raise click.UsageError("either a running SYSTEM or a --file, not both")
@@ -27,6 +49,17 @@ def command(system: str | None, apps: tuple[str, ...], file: Path | None, no_his
         return
     with runs.connect(system) as client:
         _show(client.console(history=not no_history), apps)
+
+
+def _be_at(vm: str, system: str | None, device: str | None, url: str | None) -> None:
+    from kos.tool.streams import open_local, open_remote
+    from kos.tool.terminal import Terminal
+
+    stream = open_remote(url, device, "console", vm) if device else open_local(system, "console", vm)
+    with contextlib.closing(stream):
+        output.say(f"at the console of {vm}; Ctrl-] leaves")
+        reason = Terminal(stream).run()
+    output.say(f"closed: {reason}" if reason else "left")
 
 
 def _saved(file: Path) -> Iterator[str]:

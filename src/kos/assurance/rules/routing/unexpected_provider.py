@@ -12,6 +12,8 @@ EXPECTED = {
     services.PORT_KEY_STORE: "keystore",
     services.PORT_ETHERNET: "ethernet",
     services.PORT_INTERNET: "tunnel",
+    services.PORT_TRACE: "trace",
+    services.PORT_TRACE_ADMIN: "trace",
 }
 
 

@@ -18,7 +18,10 @@ _NEEDED = {
     "platform-resource",
     Severity.CRITICAL,
     "An ordinary app holds a resource of the platform",
-    looks_at="keys, supervisor and kvm resources of apps that are not the service that needs them",
+    looks_at=(
+        "keys, supervisor and kvm resources of apps that are not the service that needs them, and who may "
+        "pass on shells and debuggers"
+    ),
     why=(
         "With the key partition an app is the device; with the supervisor's socket it stops and starts "
         "others; with virtualisation it reaches a large part of the kernel."
@@ -31,3 +34,6 @@ def check(facts: Facts) -> Iterator[Fault]:
         for kind, (services, what) in _NEEDED.items():
             if app.resources_of(kind) and service_of(app) not in services:
                 yield Fault(f"{app.name} holds {what}", app)
+        for resource in app.resources_of(Supervisor):
+            if resource.streams and service_of(app) != "admin":
+                yield Fault(f"{app.name} may pass on shells, consoles and debuggers of other apps", app)
