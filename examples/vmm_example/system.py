@@ -1,4 +1,4 @@
-"""A Linux guest beside the core apps: five disks, a network behind the tunnel, a console, and a visitor.
+"""A Linux guest beside the core apps: five disks, a network behind the tunnel, a console, and a visitor."""
 
 from kos.manifest import App, Context, PythonImage, Restart, System, TunnelIp
 from kos.systems import Disk, MicroVM, Poukai
