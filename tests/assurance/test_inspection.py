@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -118,6 +119,35 @@ def test_a_relaxed_filter_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with RunningSystem(system(tmp_path / "system")) as running:
         running.wait_for("1 of 1 apps ready")
         assert found(judge(running)) == {"no-filter": "idle runs under another filter than was built for it"}
+
+
+# What somebody who changed the runtime would do: pass a file of the host, and a connection, on to each app.
+TAMPERED = """
+import socket, tempfile
+from kos.device import units
+original = units.AppUnit._connections
+def more(self):
+    ours, theirs = socket.socketpair()
+    self.kept = ours
+    secret = tempfile.TemporaryFile()
+    return [*original(self), theirs, secret]
+units.AppUnit._connections = more
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not applicable: root sees what an app holds of the host")
+def test_an_extra_descriptor_of_a_running_app_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "changed").mkdir()
+    (tmp_path / "changed" / "sitecustomize.py").write_text(TAMPERED)
+    before = os.environ.get("PYTHONPATH", "")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'changed'}{os.pathsep if before else ''}{before}")
+    with RunningSystem(system(tmp_path / "system")) as running:
+        running.wait_for("1 of 1 apps ready")
+        report = judge(running)
+        messages = [f.message for f in report.findings if f.rule.id == "extra-descriptor"]
+        assert messages[0] == "idle holds descriptor 4, passed socket"
+        assert re.fullmatch(r"idle holds descriptor 5, host:.*", messages[1])
+        assert set(found(report)) == {"extra-descriptor"}
 
 
 def test_an_extra_descriptor_is_found(tmp_path: Path):

@@ -137,6 +137,11 @@ def read_running(name: str | None) -> tuple[Subject, RunningFacts]:
     with runs.connect(name) as client:
         status = client.status()
     directory = runs.base() / (name or runs.names()[0])
+    if not (directory / "manifest.json").exists():
+        raise KosError(
+            "it runs in an emulated device, whose processes cannot be seen from here",
+            hint="judge its manifest.zip; the running system is judged on the host platform",
+        )
     subject = read_subject(directory / "manifest.json", "host")
     return subject, parse_status(inspection.inspect(subject.manifest, status, directory))
 

@@ -153,7 +153,7 @@ def blob_that_a_second_app_names(w: World) -> None:
 
 @fault("setuid-file")
 def setuid_program_in_the_root(w: World) -> None:
-    w.image = replace(w.image, root=(ImageFile("usr/bin/su", "file", 0o4755, program=True),))
+    w.image = replace(w.image, root=(ImageFile("usr/bin/mount.helper", "file", 0o4755, program=True),))
 
 
 @fault("setuid-file")
@@ -179,6 +179,17 @@ def link_with_all_bits(w: World) -> None:
 @fault("stray-program")
 def shell_in_a_python_image(w: World) -> None:
     add_file(w, ImageFile("site/busybox", "file", 0o755, program=True))
+
+
+@fault("stray-program")
+def shell_in_the_root(w: World) -> None:
+    w.image = replace(w.image, root=(*w.image.root, ImageFile("usr/bin/sh", "link", 0o777)))
+
+
+@near_miss("stray-program")
+def folder_of_the_root_that_is_named_as_a_shell(w: World) -> None:
+    more = ImageFile("usr/share/terminfo/sh", "file", 0o644)
+    w.image = replace(w.image, root=(*w.image.root, more))
 
 
 @near_miss("stray-program")

@@ -64,7 +64,7 @@ def app_that_may_send_anywhere(w: World) -> None:
     w.app("tunnel")["config"] = {"allow": {"station": ["any 0.0.0.0/0"]}}
 
 
-@near_miss("unrestricted-destinations")
+@near_miss("unrestricted-destinations", "unused-grant")
 def app_that_may_send_nowhere(w: World) -> None:
     w.app("tunnel")["config"] = {"allow": {"station": []}}
 

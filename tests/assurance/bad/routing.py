@@ -93,6 +93,11 @@ def bus_client_without_an_address(w: World) -> None:
     w.grant("station", "kos_i2c2_protocol")
 
 
+@fault("unused-grant")
+def network_that_leads_to_nobody(w: World) -> None:
+    w.app("tunnel")["config"]["allow"]["station"] = []
+
+
 @near_miss("unused-grant")
 def bus_client_with_an_address(w: World) -> None:
     w.grant("station", "kos_i2c2_protocol")

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from kos.assurance.facts import Facts
 from kos.assurance.rule import Fault, Severity, etsi, iec, rule
-from kos.assurance.settings import table
+from kos.assurance.settings import items, table
 
 
 @rule(
     "unused-grant",
     Severity.LOW,
     "An app holds a grant that it cannot use",
-    looks_at="clients of a bus without an address on it",
+    looks_at="clients of a bus without an address on it, and of the tunnel that may send to nobody",
     why="Authority without a use is only of use to an attacker.",
     sources=(*etsi("5.6-7"), *iec("CR 7.7")),
     fix="take the grant away with disconnect_protocol, or give the app what it lacks",
@@ -27,3 +27,8 @@ def check(facts: Facts) -> Iterator[Fault]:
                         client,
                         used.where,
                     )
+    for tunnel in facts.service("tunnel"):
+        allowed = table(tunnel.config.get("allow"))
+        for client, used in facts.networked:
+            if client.name in allowed and not items(allowed[client.name]):
+                yield Fault(f"{client.name} has a network and may send to nobody", client, used.where)
