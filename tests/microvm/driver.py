@@ -15,7 +15,7 @@ PORT = "guest_console_protocol"
 NEIGHBOUR = "10.90.1.3"
 PAUSE = 0.5  # seconds between two looks at the console
 SCANNED = "22 80 4182 8080"
-FLOOD_KIB = 4 << 10  # four times what the console takes at once; in nested emulation each piece is dear
+FLOOD_KIB = 2 << 10  # twice what the console takes at once; in nested emulation each piece is dear
 
 
 def main() -> None:
