@@ -37,6 +37,7 @@ FACTS = (
     "console",
     "Ethernet",
     "I2C buses",
+    "devices",
 )
 
 

@@ -37,6 +37,7 @@ def value(facts: Board, name: str) -> str:
         "console": f"`{facts.console}`",
         "Ethernet": f"`{facts.ethernet}`",
         "I2C buses": buses or "none",
+        "devices": ", ".join(f"{base:#x} to {base + size - 1:#x}" for base, size in facts.devices),
     }[name]
 
 

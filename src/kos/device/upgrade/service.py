@@ -1,8 +1,7 @@
 """The process that serves upgrades of a running system: one engine, one client at a time.
 
 Its channels are a Unix socket in the supervisor's directory, which the supervisor hands to the admin app, and
-on a simulated device a virtio-serial port too. There it carries the supervisor's control socket to the outside
-as well.
+on a simulated device a virtio-serial port too. There it carries the supervisor's control socket out as well.
 """
 
 from __future__ import annotations

@@ -24,6 +24,6 @@ from kos.assurance.rule import Fault, Severity, iec, practice, rule
 )
 def check(facts: Facts) -> Iterator[Fault]:
     for cycle in facts.calls.cycles():
-        ports = [facts.calls.out[a][b][0] for a, b in pairwise(cycle)]
+        ports = [min(facts.calls.out[a][b]) for a, b in pairwise(cycle)]
         where = facts.where_of(cycle[0], ports[0])
         yield Fault(f"{' → '.join(cycle)} can wait in a circle, over {', '.join(ports)}", cycle[0], where)

@@ -24,6 +24,6 @@ def check(facts: Facts) -> Iterator[Fault]:
     blocking = {name for cycle in facts.calls.cycles() for name in cycle}
     for cycle in facts.uses.cycles():
         if not blocking.intersection(cycle):
-            port = facts.uses.out[cycle[0]][cycle[1]][0]
+            port = min(facts.uses.out[cycle[0]][cycle[1]])
             where = facts.where_of(cycle[0], port)
             yield Fault(f"{' → '.join(cycle)} each need the next to be ready first", cycle[0], where)
