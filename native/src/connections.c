@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "control.h"
+#include "crash.h"
 #include "trace.h"
 
 #define ROUTES_MAX 32
@@ -172,4 +173,10 @@ kos_status_t connection_for_port(const char *port, struct connection **connectio
         }
     }
     return status;
+}
+
+/* In every program that speaks with a message server, from its first moment on. */
+__attribute__((constructor)) static void report_crashes(void)
+{
+    crash_reports_install();
 }

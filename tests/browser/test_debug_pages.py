@@ -64,3 +64,32 @@ def test_a_shell_in_the_page(studio: Server, page: Page, tmp_path: Path) -> None
         expect(page.get_by_role("button", name="Open")).to_be_focused()
         page.emulate_media(color_scheme="dark")
         check(page)
+
+
+CRASHES = """
+import time
+from kos import app
+
+def measure(sensor):
+    return {"a": 1}[sensor]
+
+def main():
+    app.ready()
+    print("the pump measures", flush=True)
+    measure("b")
+"""
+
+
+def test_why_an_app_ended_badly(studio: Server, page: Page, tmp_path: Path) -> None:
+    with real.device(tmp_path, studio.bus_port, pump=CRASHES) as system:
+        system.wait_for("pump: exited with status 1")
+        page.goto(studio.url)
+        page.get_by_role("link", name="pump 7").first.click()
+        row = page.get_by_role("row").filter(has_text="crashed").first
+        expect(row).to_contain_text("exited with status 1")
+        row.get_by_text("what is known").click()
+        expect(row).to_contain_text("KeyError: 'b'")
+        expect(row).to_contain_text("the pump measures")
+        check(page)
+        row.scroll_into_view_if_needed()
+        shot(page, "studio-post-mortem")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -21,13 +22,33 @@ from tests.server.running import running, wait_for
 
 pytestmark = pytest.mark.timeout(300)
 SYSTEM = """
-from kos.manifest import App, CImage, Context, System
+from kos.manifest import App, CImage, Context, Restart, System
 
 class Meter(System):
     release = "1.0"
 
     def setup(self, ctx: Context) -> Context:
-        return ctx.set_kos_options(debugger=True).put_app(App("meter", CImage("meter"), debug=True))
+        ctx = ctx.set_kos_options(debugger=True).put_app(App("meter", CImage("meter"), debug=True))
+        return ctx.put_app(App("broken", CImage("broken"), restart=Restart("never")))
+"""
+BROKEN_LISTS = """
+cmake_minimum_required(VERSION 3.20)
+project(broken C)
+find_package(Kos REQUIRED)
+add_executable(broken broken.c)
+target_link_libraries(broken Kos::kos)
+install(TARGETS broken)
+"""
+BROKEN = """
+#include <kos.h>
+#include <stdio.h>
+__attribute__((noinline)) static int innermost(volatile int *p) { return *p + 1; }
+__attribute__((noinline)) static int outer(volatile int *p) { return innermost(p) + 2; }
+int main(void) {
+    fputs("about to break\\n", stderr);
+    kos_app_ready();
+    return outer((volatile int *)64);
+}
 """
 LISTS = """
 cmake_minimum_required(VERSION 3.20)
@@ -62,8 +83,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if shutil.which("gdbserver") is None or shutil.which("gdb") is None:
         pytest.skip("needs gdb and gdbserver: apt-get install gdb-multiarch gdbserver")
     folder = tmp_path_factory.mktemp("project")
-    (folder / "meter").mkdir()
-    for name, text in (("system.py", SYSTEM), ("meter/CMakeLists.txt", LISTS), ("meter/meter.c", METER)):
+    files = {"system.py": SYSTEM, "meter/CMakeLists.txt": LISTS, "meter/meter.c": METER}
+    files |= {"broken/CMakeLists.txt": BROKEN_LISTS, "broken/broken.c": BROKEN}
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
@@ -123,3 +146,32 @@ def test_through_a_server(project: Path, tmp_path: Path) -> None:
         finally:
             agent.terminate()
             agent.wait(30)
+
+
+def test_a_crash_says_where(project: Path) -> None:
+    runs.connect("meter").close()
+    done = subprocess.run(
+        [sys.executable, "-m", "kos.tool", "post_mortem", "meter", "--app", "broken", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (record,) = json.loads(done.stdout)
+    assert record["signal"] == "SIGSEGV" and record["lines"] == ["about to break"]
+    head, registers, called = record["crash"]
+    assert head.startswith("SIGSEGV address=0x40 pc=0x") and "sp=0x" in registers
+    # What a developer makes of it: the names of the functions.
+    program, _image = Builder(load_project(project)).symbols("broken")
+    addresses = [re.search(r"pc=(0x[0-9a-f]+)", head)[1], *called.removeprefix("called from ").split()]
+    commands = [part for address in addresses[:2] for part in ("-ex", f"info symbol {address}")]
+    names = subprocess.run(
+        ["gdb", "-q", "-nx", "-batch", str(program), *commands], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert [name.split()[0] for name in names] == ["innermost", "outer"], names
+    shown = subprocess.run(
+        [sys.executable, "-m", "kos.tool", "post_mortem", "meter", "--number", str(record["number"])],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "broken: killed by SIGSEGV" in shown and "about to break" in shown

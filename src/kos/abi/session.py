@@ -34,6 +34,7 @@ REASONS_MAX = 16  # counters of one app's network
 COUNT_MAX = (1 << 63) - 1  # of one of them
 LINES_MAX = 500  # console lines in one document
 LINE_MAX = 4096  # characters of one console line
+DETAIL_MAX = 64 * 1024  # characters of an event's detail
 POINTS_MAX = 2000  # points in one telemetry document
 SERIESNAME_MAX = 96  # characters
 NAME_MAX = 64
@@ -323,6 +324,7 @@ class Event:
     app: str
     text: str
     sent: int
+    detail: dict[str, Any] = field(default_factory=dict)  # of a crash: the post-mortem record
 
     def to_bytes(self) -> bytes:
         return dump(asdict(self))
@@ -335,7 +337,20 @@ class Event:
             reader.text("app", "", NAME_MAX),
             reader.text("text", ""),
             reader.integer("sent"),
+            detail_of(reader),
         )
+
+
+def detail_of(reader: Reader) -> dict[str, Any]:
+    """An event's detail: of a bounded size, and such as every database takes."""
+    try:
+        text = json.dumps(reader.mapping("detail", 64), ensure_ascii=False, allow_nan=False)
+        cleaned: dict[str, Any] = json.loads(clean(text.replace("\\u0000", "\ufffd")))
+    except ValueError as error:
+        raise reader.fail("detail", "an object that every JSON reader takes") from error
+    if len(text) > DETAIL_MAX:
+        raise KosError(f"event: a detail of {len(text)} characters, the limit is {DETAIL_MAX}")
+    return cleaned
 
 
 @dataclass(frozen=True)

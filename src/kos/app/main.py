@@ -7,6 +7,7 @@ output is the console and is written line by line. It redirects nothing and only
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 from types import ModuleType
@@ -25,6 +26,7 @@ def run(entry: str, arguments: list[str]) -> int:
     sys.argv = [os.environ.get("KOS_APP_NAME", module_name), *arguments]
     if APP_SITE not in sys.path and os.path.isdir(APP_SITE):
         sys.path.append(APP_SITE)
+    faulthandler.enable()  # a crash below Python says where in Python it was
     sys.stdout.reconfigure(line_buffering=True)  # a pipe would hold lines back until it is full
     try:
         module = __import__(module_name, fromlist=[function_name])

@@ -91,6 +91,7 @@ class CApp:
         maps = tools.prefix_maps(app=self._directory, build=build, sdk=self._sdk)
         if symbols:
             maps = "-g"  # and the sources' own places, where a debugger finds them
+        maps += " -fno-omit-frame-pointer"  # for the backtrace of a crash
         environment = tools.environment() | {
             "KOS_CC": str(tools.cc),
             "KOS_RUNTIME_PATH": str(self._sdk),

@@ -14,9 +14,9 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from kos.device.limits import Group
 from kos.device.loop import Loop, Timer
@@ -29,6 +29,7 @@ from kos.device.seccomp.policy import policy_for
 
 STATUS_PACKET_MAX = 512  # bytes of one packet from kos-launch
 LOOK_SECONDS = 1.0  # between two looks at what its limits refused it
+_MAPS_MAX = 4096  # lines of a memory map that are looked at
 CONSOLE_READ_MAX = 65536  # bytes taken from a console pipe in one turn
 _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
 
@@ -42,12 +43,18 @@ class End:
         failed: whether the end counts as a failure.
         violation: the system call that ended it, if one did.
         memory: its largest resident size in bytes; 0 where it never started.
+        signal: the name of the signal that ended it, if one did.
+        status: its exit status, if it exited.
+        where: of a system call that ended it: its arguments and where in the program it was made.
     """
 
     text: str
     failed: bool
     violation: str | None = None
     memory: int = 0
+    signal: str | None = None
+    status: int | None = None
+    where: dict[str, Any] = field(default_factory=dict)
 
 
 class Listener(Protocol):
@@ -77,6 +84,7 @@ class Process:
         self._wait_status: int | None = None
         self._max_rss = 0
         self._violation: str | None = None
+        self._where: dict[str, Any] = {}
         self._error: str | None = None
         self._killed_for: str | None = None
         self._silenced = False
@@ -239,6 +247,7 @@ class Process:
         elif self._violation is None:
             name = call_name(notification.number, notification.arch)
             self._violation = f"{name} ({notification.number})"
+            self._where = _where(notification)
             self.kill()
 
     def _on_executed(self) -> None:
@@ -298,7 +307,7 @@ class Process:
     def _describe(self, bwrap_status: int, out_of_memory: bool) -> End:
         if self._violation:
             text = f"system call {self._violation} is not allowed"
-            return End(text, True, self._violation, self._max_rss)
+            return End(text, True, self._violation, self._max_rss, where=self._where)
         if self._error or (self._wait_status is None and not self._executed and not self._killed_for):
             what = self._error or f"the sandbox could not be made (bwrap: {bwrap_status})"
             return End(f"could not be started: {what}", True)
@@ -309,8 +318,25 @@ class Process:
         if self._wait_status is None:
             return End("killed", True, None, self._max_rss)
         code = os.waitstatus_to_exitcode(self._wait_status)
-        text = f"exited with status {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
-        return End(text, code != 0, None, self._max_rss)
+        if code >= 0:
+            return End(f"exited with status {code}", code != 0, None, self._max_rss, status=code)
+        name = _signal_name(-code)
+        return End(f"killed by {name}", True, None, self._max_rss, signal=name)
+
+
+def _where(call: notify.Notification) -> dict[str, Any]:
+    """The stopped call: its caller still waits, so its memory map can be read."""
+    found: dict[str, Any] = {
+        "pc": f"{call.pointer:#x}",
+        "arguments": [f"{argument:#x}" for argument in call.arguments],
+    }
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(f"/proc/{call.pid}/maps").read_text().splitlines()[:_MAPS_MAX]:
+            area, _mode, offset, _device, _inode, *path = line.split(None, 5)
+            first, last = (int(number, 16) for number in area.split("-"))
+            if first <= call.pointer < last and path:
+                found["in"] = f"{path[0]}+{call.pointer - first + int(offset, 16):#x}"
+    return found
 
 
 def _signal_name(number: int) -> str:

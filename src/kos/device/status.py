@@ -84,15 +84,21 @@ def system(supervisor: Supervisor, messages: dict[str, dict[str, Any]]) -> dict[
         "name": supervisor.manifest.name,
         "release": supervisor.manifest.release,
         "platform": supervisor.manifest.platform,
-        "manifest": hashlib.sha256(codec.dump(supervisor.manifest)).hexdigest(),
+        "manifest": digest(supervisor.manifest),
         "state": state(supervisor),
         "uptime": round(time.monotonic() - supervisor.started_at, 3),
         "limits": supervisor.place.mechanism.description,
         "root": supervisor.place.as_root,
+        "post_mortems": supervisor.post_mortems.count(),
         "server_connected": supervisor.server_connected,
         "msg_servers": {name: _unit(unit) for name, unit in supervisor.servers.items()},
         "apps": apps,
     }
+
+
+def digest(manifest: Manifest) -> str:
+    """The SHA-256 of a manifest's canonical form."""
+    return hashlib.sha256(codec.dump(manifest)).hexdigest()
 
 
 def state(supervisor: Supervisor) -> str:

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from kos.device.console.log import Console
 from kos.device.console.parse import coloured
 from kos.device.control.server import ControlServer, Stream
 from kos.device.debug import streams
+from kos.device.debug.postmortem import PostMortems, record_of
 from kos.device.launcher import cache_folder, host_launcher
 from kos.device.limits import detect
 from kos.device.loop import Loop
@@ -47,7 +48,7 @@ from kos.manifest.model import Manifest
 from kos.manifest.resources import Supervisor as Supervision
 
 # Operations that an app with the `supervisor` resource may ask for: to see and to restart, not to end it all.
-APP_OPERATIONS = frozenset({"status", "graph", "console", "events", "restart", "server"})
+APP_OPERATIONS = frozenset({"post_mortem", "status", "graph", "console", "events", "restart", "server"})
 # And one whose resource says `streams`: to pass on what the manifest opens to people.
 STREAM_OPERATIONS = APP_OPERATIONS | set(streams.OPERATIONS)
 # And one whose resource says `upgrade`: to speak with the upgrade engine.
@@ -65,6 +66,7 @@ class Supervisor:
         self.degraded = False
         self.started_at = time.monotonic()
         self.streams = streams.Streams(self)
+        self.post_mortems = PostMortems(place.directory / "post_mortem")
         self._tracing = Tracing(self)
         # First of all: this fails where another system runs, whose files are not to be touched.
         self._control = ControlServer(loop, place.directory / "control.sock", self._operations())
@@ -125,6 +127,27 @@ class Supervisor:
     def event(self, kind: str, **details: Any) -> None:
         for stream in tuple(self._listeners):
             stream.send({"event": kind, "time": round(time.monotonic() - self.started_at, 3), **details})
+
+    def failed(self, unit: Unit, end: End, lines: Sequence[str]) -> None:
+        """A unit ended badly: keep what is known of it, and tell who listens."""
+        now = time.monotonic()
+        record = self.post_mortems.add(
+            record_of(
+                unit.name,
+                end,
+                lines,
+                release=self.manifest.release,
+                manifest=status.digest(self.manifest),
+                uptime=round(now - self.started_at, 3),
+                ran=round(now - unit.started_at, 3),
+                restarts=unit.restarts,
+            )
+        )
+        self.event("crashed", app=unit.name, text=end.text, record=record)
+
+    def _op_post_mortem(self, request: dict[str, Any], stream: Stream) -> None:
+        app = request.get("app")
+        stream.answer({"records": self.post_mortems.read(app if isinstance(app, str) else None)})
 
     def app_ended(self, app: str, end: End) -> None:
         self.streams.app_ended(app, end.text)
@@ -233,6 +256,7 @@ class Supervisor:
             "apply": self._op_apply,
             "console": self._op_console,
             "events": self._op_events,
+            "post_mortem": self._op_post_mortem,
             **self.streams.operations(),
             **self._tracing.operations(),
             "upgrade": self._op_upgrade,

@@ -13,7 +13,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kos.abi.debug import THREADS
@@ -25,6 +26,7 @@ from kos.device.console.lines import LineAssembler
 from kos.device.console.log import Console
 from kos.device.debug.far import ChannelFar, Far
 from kos.device.debug.grants import granted
+from kos.device.debug.postmortem import LINES_KEPT
 from kos.device.limits import Wanted
 from kos.device.loop import Loop, Timer
 from kos.device.network.client import Join
@@ -67,6 +69,8 @@ class Host(Protocol):
 
     def app_ended(self, app: str, end: End) -> None: ...
 
+    def failed(self, unit: Unit, end: End, lines: Sequence[str]) -> None: ...
+
 
 class Unit:
     """A process that is started again by a rule."""
@@ -88,6 +92,7 @@ class Unit:
         self._again = False  # somebody wants it started once it has ended
         self.ending = False
         self._output: LineAssembler | None = None
+        self._last_lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._timers: list[Timer] = []
 
     # --- orders -------------------------------------------------------------------------------------------
@@ -96,7 +101,8 @@ class Unit:
         self.ready = self._again = self.ending = False
         self.state = RUNNING
         self.started_at = time.monotonic()
-        self._output = self._host.console.assembler(self.name)
+        self._last_lines.clear()
+        self._output = self._host.console.assembler(self.name, self._last_lines.append)
         place = self._host.place
         with contextlib.ExitStack() as passed, contextlib.ExitStack() as undo:
             try:
@@ -169,6 +175,8 @@ class Unit:
         asked = self.ending and end.violation is None
         if not asked:
             self._host.console.say(f"{self.name}: {end.text}")
+            if end.failed:
+                self._host.failed(self, end, tuple(self._last_lines))
         self._host.event("ended", app=self.name, text=end.text, failed=end.failed and not asked)
         if end.violation:
             self.violations += 1

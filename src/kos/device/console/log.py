@@ -44,10 +44,15 @@ class Console:
         for part in text.splitlines() or [""]:
             self.write(SUPERVISOR, part)
 
-    def assembler(self, name: str) -> LineAssembler:
-        """For the output of one start of an app."""
+    def assembler(self, name: str, also: Callable[[str], None] = lambda _text: None) -> LineAssembler:
+        """For the output of one start of an app; `also` is told each line's text."""
+
+        def emit(text: str, continued: bool) -> None:
+            self.write(name, text, continued)
+            also(text)
+
         return LineAssembler(
-            lambda text, continued: self.write(name, text, continued),
+            emit,
             lambda lost: self.say(f"{name}: {lost} lines dropped, it writes too fast"),
             self._clock,
         )

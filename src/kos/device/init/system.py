@@ -25,9 +25,10 @@ def prepare(store: Store, data: Path, keys: Path) -> None:
     """Make the supervisor's place: the store, the apps' data and the keys are elsewhere, its own files are in
     RAM.
     """
-    for folder in (DIRECTORY, PACKAGES / "filters", data / "apps"):
+    for folder in (DIRECTORY, PACKAGES / "filters", data / "apps", data / "post_mortem"):
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    for link, target in (("store", store.root), ("data", data / "apps"), ("keys", keys)):
+    links = {"store": store.root, "data": data / "apps", "keys": keys, "post_mortem": data / "post_mortem"}
+    for link, target in links.items():
         (DIRECTORY / link).symlink_to(target)
     for folder in IMAGE.iterdir():
         if folder.name != "filters":

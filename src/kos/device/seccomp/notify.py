@@ -28,6 +28,9 @@ class Notification:
     id: int
     number: int
     arch: int  # AUDIT_ARCH_…
+    pid: int  # of the caller, as we see it
+    pointer: int  # where in the program the call was made
+    arguments: tuple[int, ...]
 
 
 def waiting(listener: int) -> bool:
@@ -47,7 +50,14 @@ def receive(listener: int) -> Notification | None:
             return None
         raise
     fields = _NOTIFICATION.unpack(buffer)
-    return Notification(id=fields[0], number=fields[3], arch=fields[4])
+    return Notification(
+        id=fields[0],
+        number=fields[3],
+        arch=fields[4],
+        pid=fields[1],
+        pointer=fields[5],
+        arguments=fields[6:12],
+    )
 
 
 def let_continue(listener: int, notification: Notification) -> None:

@@ -10,6 +10,7 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from kos.abi.errors import KosError
@@ -294,8 +295,13 @@ class Agent:
         kind = event["event"]
         if kind in EVENT_KINDS:
             text = event.get("text") or event.get("port") or event.get("name") or ""
-            document = Event(kind, event.get("app") or event.get("name") or "", str(text), clock_ms())
-            self.session.send(UP_EVENT, document.to_bytes(), now)
+            app = event.get("app") or event.get("name") or ""
+            document = Event(kind, app, str(text), clock_ms(), event.get("record", {}))
+            try:
+                data = document.to_bytes()
+            except KosError:  # an app's last words can be longer in JSON than a document may be
+                data = replace(document, detail={}).to_bytes()
+            self.session.send(UP_EVENT, data, now)
 
     def _on_trace(self, frame: Any) -> None:
         self._trace.take(frame)

@@ -30,6 +30,8 @@ def command(system: str | None, as_json: bool) -> None:
     headings = ["app", "state", "ready", "restarts", "memory KiB", "KiB out", "KiB in", "refused", "pid"]
     headings.append("connected to")
     output.result(output.table(headings, rows))
+    if status["post_mortems"]:
+        output.say(f"{status['post_mortems']} times an app ended badly: kos-tool post_mortem says why")
 
 
 def _row(name: str, entry: dict[str, Any]) -> list[object]:

@@ -216,5 +216,6 @@ class Ingest:
                         "kind": event.kind,
                         "app": event.app,
                         "text": event.text,
+                        "detail": event.detail,
                     }
                 )

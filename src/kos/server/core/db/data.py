@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from kos.server.core.db.base import Base, BigKey, Key, Millis, Name, OrganisationKey
+from kos.server.core.db.base import Base, BigKey, JsonColumn, Key, Millis, Name, OrganisationKey
 
 DEVICE = "device.id"
 
@@ -56,6 +58,7 @@ class DeviceEvent(Base):
     kind: Mapped[str] = mapped_column(String(64))
     app: Mapped[str] = mapped_column(String(64))
     text: Mapped[str] = mapped_column(String(4096))
+    detail: Mapped[dict[str, Any]] = mapped_column(JsonColumn, server_default="{}")  # a crash: its record
 
 
 class AlarmRule(Base):
