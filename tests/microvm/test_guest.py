@@ -34,7 +34,7 @@ FLOOD_KIB = 100 << 10  # of output that nobody keeps
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example's guest with five disks, built."""
-    needs_sdk()
+    needs_sdk("qemu-arm-virt,hyp=on")
     try:
         find("qemu-system-aarch64")
     except KosError as error:
