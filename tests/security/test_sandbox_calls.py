@@ -138,22 +138,56 @@ def test_sockets_of_an_app_with_a_network(tmp_path: Path) -> None:
     assert refused == {errno.ENOSYS, errno.EAFNOSUPPORT}  # a violation where somebody listens, and netlink's
 
 
+# name of the call → Python that makes it; `call` makes one by its number
+PYTHON_CALLS = {
+    "socket": "import socket; socket.create_connection(('127.0.0.1', 22), 1)",
+    "unshare": "libc.unshare(0x10000000)",
+    "setns": "libc.setns(3, 0)",
+    "ptrace": "libc.ptrace(16, 1, 0, 0)",
+    "process_vm_readv": "libc.process_vm_readv(1, 0, 0, 0, 0, 0)",
+    "execve": "import subprocess, sys; subprocess.run([sys.executable, '-c', 'pass'])",
+    "mount": "libc.mount(b'none', b'/tmp', b'tmpfs', 0, 0)",
+    "umount2": "libc.umount2(b'/proc', 2)",
+    "chroot": "import os; os.chroot('/tmp')",
+    "setuid": "libc.setuid(0)",
+    "keyctl": "call(0, -3, 1)",
+    "add_key": "call(b'user', b'k', b'v', 1, -3)",
+    "request_key": "call(b'user', b'k', 0, -3)",
+    "bpf": "call(0, 0, 0)",
+}
+
+
 @pytest.mark.parametrize("ordinary_user", USERS)
 def test_calls_of_python_apps(tmp_path: Path, ordinary_user: bool) -> None:
-    attempts = {
-        "socket": "import socket; socket.create_connection(('127.0.0.1', 22), 1)",
-        "unshare": "import ctypes; ctypes.CDLL(None).unshare(0x10000000)",
-        "ptrace": "import ctypes; ctypes.CDLL(None).ptrace(16, 1, 0, 0)",
-        "execve": "import subprocess, sys; subprocess.run([sys.executable, '-c', 'pass'])",
-        "mount": "import ctypes; ctypes.CDLL(None).mount(b'none', b'/tmp', b'tmpfs', 0, 0)",
-    }
+    pyseccomp = pytest.importorskip("pyseccomp", reason="needs libseccomp: apt-get install libseccomp2")
+    numbers = {name: pyseccomp.resolve_syscall(pyseccomp.system_arch(), name) for name in PYTHON_CALLS}
     apps = {
-        f"hostile_{name}": app(f"def main():\n    {code}\n    print('got through')")
-        for name, code in attempts.items()
+        f"hostile_{name}": app(
+            "import ctypes\ndef main():\n    libc = ctypes.CDLL(None)\n"
+            f"    call = lambda *words: libc.syscall({numbers[name]}, *words)\n"
+            f"    {code}\n    print('got through')"
+        )
+        for name, code in PYTHON_CALLS.items()
     }
     first = apps.pop("hostile_socket")
     with beside_steady_apps(tmp_path, first, others=apps, ordinary_user=ordinary_user) as system:
         system.wait_for("| hostile: system call socket (")
-        for name in list(attempts)[1:]:
+        for name in list(PYTHON_CALLS)[1:]:
             system.wait_for(f"| hostile_{name}: system call {name} (")
+        assert not any("got through" in line for line in system.lines)
+
+
+_RAW = (
+    "import socket\ndef main():\n    socket.socket(socket.{}, socket.SOCK_RAW, {})\n    print('got through')"
+)
+
+
+def test_raw_sockets_of_python_apps(tmp_path: Path) -> None:
+    others = {
+        "hostile_packet": app(_RAW.format("AF_PACKET", 0x300)),
+        "hostile_netlink": app(_RAW.format("AF_NETLINK", 0)),
+    }
+    with beside_steady_apps(tmp_path, app(_RAW.format("AF_INET", 1)), others=others) as system:
+        for name in ("hostile", *others):
+            system.wait_for(f"| {name}: system call socket (")
         assert not any("got through" in line for line in system.lines)

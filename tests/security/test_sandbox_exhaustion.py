@@ -32,11 +32,29 @@ int main(void) {
     pause();
 }
 """
+_FORK_BOMB_PYTHON = """
+import os, signal
+def main():
+    made = 0
+    try:
+        while made < 5000:
+            if os.fork() == 0:
+                signal.pause()
+            made += 1
+    except OSError as error:
+        print(f"made {made}: {error.strerror}")
+    signal.pause()
+"""
 
 
 @pytest.mark.parametrize("ordinary_user", USERS)
-def test_fork_bomb(tmp_path: Path, ordinary_user: bool) -> None:
-    hostile = c_app(_FORK_BOMB, processes=10)
+@pytest.mark.parametrize(
+    "make",
+    [lambda **how: c_app(_FORK_BOMB, **how), lambda **how: app(_FORK_BOMB_PYTHON, **how)],
+    ids=["C", "Python"],
+)
+def test_fork_bomb(tmp_path: Path, make: Callable[..., dict[str, Any]], ordinary_user: bool) -> None:
+    hostile = make(processes=10)
     with beside_steady_apps(tmp_path, hostile, ordinary_user=ordinary_user) as system:
         system.wait_for("| made 9: Resource temporarily unavailable")
         if "control groups" in system.status()["limits"]:  # nothing tells with resource limits
@@ -76,7 +94,7 @@ def main():
 @pytest.mark.parametrize(
     "make",
     [lambda **how: c_app(_MEMORY, **how), lambda **how: app(_HIDDEN_MEMORY, **how)],
-    ids=["own", "shared"],
+    ids=["C-own", "Python-shared"],
 )
 def test_memory(tmp_path: Path, make: Callable[..., dict[str, Any]], ordinary_user: bool) -> None:
     with beside_steady_apps(tmp_path, make(memory=32 << 20), ordinary_user=ordinary_user) as system:
@@ -99,11 +117,30 @@ def main():
             print(folder, errno.errorcode[error.errno])
     print("wrote", written >> 20)
 """
+_FILL_IN_C = r"""
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+static char block[1 << 20];
+int main(void) {
+    const char *paths[] = {"/tmp/fill", "/dev/shm/more", "/dev/fill", "/fill"};
+    long written = 0;
+    for (int i = 0; i < 4; i++) {
+        int fd = open(paths[i], O_CREAT | O_WRONLY, 0600), failed = errno;
+        for (long n = 1; fd >= 0 && written < 1 << 28; written += n)
+            if ((n = write(fd, block, sizeof block)) < 0) { failed = errno; break; }
+        printf("%s %s\n", i == 0 ? "/tmp" : paths[i], failed == ENOSPC ? "ENOSPC" : "refused");
+    }
+    printf("wrote %ld\n", written >> 20);
+}
+"""
 
 
 @pytest.mark.parametrize("ordinary_user", USERS)
-def test_files(tmp_path: Path, ordinary_user: bool) -> None:
-    with beside_steady_apps(tmp_path, app(_FILL), ordinary_user=ordinary_user) as system:
+@pytest.mark.parametrize("make", [lambda: c_app(_FILL_IN_C), lambda: app(_FILL)], ids=["C", "Python"])
+def test_files(tmp_path: Path, make: Callable[..., dict[str, Any]], ordinary_user: bool) -> None:
+    with beside_steady_apps(tmp_path, make(), ordinary_user=ordinary_user) as system:
         system.wait_for("| /tmp ENOSPC")
         system.wait_for("| wrote 16")
 
@@ -155,11 +192,25 @@ def main():
     while True:
         time.sleep(1)
 """
+_STUBBORN_IN_C = r"""
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(void) {
+    for (int number = 1; number < 64; number++) signal(number, SIG_IGN);
+    for (int i = 0; i < 3; i++)
+        if (fork() == 0) { setsid(); for (;;) pause(); }
+    printf("here to stay\n");
+    fflush(stdout);
+    for (;;) pause();
+}
+"""
 
 
 @pytest.mark.parametrize("ordinary_user", USERS)
-def test_outliving_its_stop(tmp_path: Path, ordinary_user: bool) -> None:
-    with beside_steady_apps(tmp_path, app(_STUBBORN), ordinary_user=ordinary_user) as system:
+@pytest.mark.parametrize("make", [lambda: c_app(_STUBBORN_IN_C), lambda: app(_STUBBORN)], ids=["C", "Python"])
+def test_outliving_its_stop(tmp_path: Path, make: Callable[..., dict[str, Any]], ordinary_user: bool) -> None:
+    with beside_steady_apps(tmp_path, make(), ordinary_user=ordinary_user) as system:
         system.wait_for("| here to stay")
         pid = system.status()["apps"]["hostile"]["pid"]
         system.restart("hostile")

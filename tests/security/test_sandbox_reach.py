@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,6 +112,46 @@ def test_sees_nothing_of_others(tmp_path: Path, ordinary_user: bool) -> None:
         assert facts["Groups"] == []
 
 
+# What could be of others: their files, memory, environment and console.
+_READ_OTHERS = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int main(void) {
+    const char *patterns[] = {
+        "/proc/[0-9]*/environ", "/proc/[0-9]*/mem", "/proc/[0-9]*/fd/*", "/proc/[0-9]*/root/*",
+        "/proc/[0-9]*/cwd/*", "/app/../*/steady*", "/tmp/*", "/dev/pts/*", "/dev/tty*", "/run/*",
+        "/var/*/*", "/home/*/*", "/kos/../store/*", "/dev/shm/*",
+    };
+    char own[64], data[65536];
+    snprintf(own, sizeof own, "/proc/%d/", getpid());
+    for (unsigned i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        glob_t found = {0};
+        glob(patterns[i], 0, NULL, &found);
+        for (size_t n = 0; n < found.gl_pathc; n++) {
+            const char *path = found.gl_pathv[n];
+            if (!strncmp(path, own, strlen(own))) continue;
+            int fd = open(path, O_RDONLY | O_NONBLOCK);
+            ssize_t size = fd < 0 ? -1 : read(fd, data, sizeof data);
+            if (size > 0) printf("got through: %s\n", path);
+        }
+    }
+    printf("looked\n");
+}
+"""
+
+
+@pytest.mark.parametrize("ordinary_user", USERS)
+def test_reads_nothing_of_others_in_c(tmp_path: Path, ordinary_user: bool) -> None:
+    with beside_steady_apps(tmp_path, c_app(_READ_OTHERS), ordinary_user=ordinary_user) as system:
+        system.wait_for("| looked")
+        assert [line for line in system.lines if "got through" in line] == []
+
+
 _SIGNALS = r"""
 #include <errno.h>
 #include <signal.h>
@@ -128,9 +170,32 @@ int main(void) {
 """
 
 
+_SIGNALS_PYTHON = r"""
+import os, signal
+def main():
+    hit = 0
+    for pid in [*range(3, 70000), -1]:
+        if pid != os.getpid():
+            try:
+                os.kill(pid, signal.SIGKILL)
+                hit += pid != -1
+            except ProcessLookupError:
+                pass
+            except OSError:
+                hit += 1
+    for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM):
+        os.kill(1, number)
+    print(f"survived, hit {hit}")
+    signal.pause()
+"""
+
+
 @pytest.mark.parametrize("ordinary_user", USERS)
-def test_signals_reach_nobody(tmp_path: Path, ordinary_user: bool) -> None:
-    with beside_steady_apps(tmp_path, c_app(_SIGNALS), ordinary_user=ordinary_user) as system:
+@pytest.mark.parametrize("make", [lambda: c_app(_SIGNALS), lambda: app(_SIGNALS_PYTHON)], ids=["C", "Python"])
+def test_signals_reach_nobody(
+    tmp_path: Path, make: Callable[[], dict[str, Any]], ordinary_user: bool
+) -> None:
+    with beside_steady_apps(tmp_path, make(), ordinary_user=ordinary_user) as system:
         system.wait_for("| survived, hit 0")
 
 

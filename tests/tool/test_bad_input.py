@@ -164,6 +164,14 @@ def test_an_archive_that_was_tampered_with(place):
         (["deps.check", "nothing"], "there is no group 'nothing'"),
         (["completion", "tcsh"], "'tcsh' is not one of"),
         (["demo", "--twice"], "No such option"),
+        (["manifest", "good", "-o", "n" * 300], "File name too long"),
+        (["run", "good/apps/station/pyproject.toml"], "not a Python file"),
+        (["build", "good", "-p", "x" * 300], "at most 128 characters"),
+        (["network.enable_forwarding", "--interface", "x" * 300], "no name of a network interface"),
+        (["server.devices.announce", "good/apps"], "is a directory"),
+        (["server.devices.announce", "/bin/true"], "is not a CSV file"),
+        (["server.devices.announce", "/dev/zero"], "at most"),
+        (["server.backup", "none.zip", "--data", "none"], "no server keeps its data there"),
     ],
 )
 def test_arguments(place, arguments, expect):

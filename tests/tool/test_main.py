@@ -108,9 +108,11 @@ def test_exit_codes(monkeypatch, capsys):
     assert run_raising(monkeypatch, KosError("wrong", where="a.py:1", hint="do this")) == 1
     assert capsys.readouterr().err == "error: a.py:1: wrong\nhint: do this\n"
     assert run_raising(monkeypatch, PermissionError(13, "Permission denied", "/x")) == 1
-    assert capsys.readouterr().err == "error: /x: Permission denied\n"
+    assert capsys.readouterr().err == "error: /x: Permission denied\nhint: ls -ld shows whose it is\n"
     assert run_raising(monkeypatch, OSError(28, "No space left on device")) == 1
-    assert capsys.readouterr().err == "error: No space left on device\n"
+    assert capsys.readouterr().err == (
+        "error: No space left on device\nhint: make room; df -h shows where there is some\n"
+    )
     assert run_raising(monkeypatch, KeyboardInterrupt()) == 130
     assert run_raising(monkeypatch, ValueError("surprise")) == 2
     told = capsys.readouterr().err

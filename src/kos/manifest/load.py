@@ -87,7 +87,9 @@ def load_config(file: Path, environment: Mapping[str, str]) -> Config:
 def _import(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(_MODULE, file)
     if spec is None or spec.loader is None:
-        raise ManifestError("not a Python file", where=str(file))
+        raise ManifestError(
+            "not a Python file", where=str(file), hint="name a project's folder, or its system.py"
+        )
     module = importlib.util.module_from_spec(spec)
     # The user's modules beside system.py must import, without staying importable for the next project.
     sys.path.insert(0, str(file.parent))

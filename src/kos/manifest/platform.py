@@ -64,7 +64,10 @@ class PlatformSpec:
             ManifestError: an unknown or disabled platform, an unknown, doubled or impossible option.
         """
         if not isinstance(text, str) or len(text) > limits.PLATFORM_MAX:
-            raise ManifestError(f"a platform spec is text of at most {limits.PLATFORM_MAX} characters")
+            raise ManifestError(
+                f"a platform spec is text of at most {limits.PLATFORM_MAX} characters",
+                hint="such as imx8mm-evk,arch=aarch64,hyp=on",
+            )
         name, *words = text.split(",")
         platform = cls._platform(name)
         options: dict[str, str] = {}

@@ -34,7 +34,7 @@ class Forwarding:
     def __post_init__(self) -> None:
         for name in (*self.inside, self.uplink):
             if not _INTERFACE.fullmatch(name):
-                raise KosError(f"{name!r} is no name of a network interface")
+                raise KosError(f"{name!r} is no name of a network interface", hint="ip link lists them")
         if not self.inside:
             raise KosError("name the interface that the devices are on", hint="--interface virbr0")
         if self.uplink in self.inside:

@@ -23,8 +23,20 @@ from kos.abi.version import VERSION
 from kos.tool import output
 
 COMMANDS = Path(__file__).parent / "commands"
-# Of the machine, even where no file is named with them.
-_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE}
+# Of the machine, even where no file is named with them; and what to do about each.
+_MACHINE_ERRORS = {
+    errno.ENOSPC: "make room; df -h shows where there is some",
+    errno.EDQUOT: "make room; quota shows how much may be used",
+    errno.EIO: "the disk may be failing; dmesg says more",
+    errno.EROFS: "choose a place that can be written",
+    errno.ENOMEM: "end what needs much memory; free -h shows how much there is",
+    errno.EMFILE: "ulimit -n raises how many files may be open",
+}
+_FILE_ERRORS = {
+    errno.EACCES: "ls -ld shows whose it is",
+    errno.EPERM: "ls -ld shows whose it is",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 SECTIONS = ["Start", "Build", "Run", "Debugging", "Devices", "Servers", "Network", "Set-up"]
 
 
@@ -103,12 +115,14 @@ def _yes_first(arguments: Sequence[str]) -> list[str]:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; the exit code."""
+    named = next((word for word in arguments if not word.startswith("-")), None)
+    help_of = f"kos-tool {named}" if named in cli.list_commands(None) else "kos-tool"
     try:
         result = cli.main(_yes_first(arguments) or ["--help"], prog_name="kos-tool", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except KosError as error:
-        output.error(error)
+        output.error(error, help_of)
         return 1
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "kos-tool"
@@ -124,7 +138,9 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         if error.filename is None and error.errno not in _MACHINE_ERRORS:
             return output.bug()
-        output.error(KosError(str(error.strerror), where=error.filename and str(error.filename)))
+        place = error.filename and str(error.filename)
+        hint = (_MACHINE_ERRORS | _FILE_ERRORS).get(error.errno or 0)
+        output.error(KosError(str(error.strerror), where=place, hint=hint), help_of)
         return 1
     except Exception:
         return output.bug()

@@ -61,12 +61,12 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def error(problem: KosError) -> None:
-    """Say what is wrong and what to do next."""
+def error(problem: KosError, help_of: str = "") -> None:
+    """Say what is wrong and what to do next; where the error does not know that, whose help may."""
     place = f"{problem.where}: " if problem.where else ""
     say(f"{style('error:', fg='red', bold=True)} {place}{problem.message}")
-    if problem.hint:
-        say(f"{style('hint:', fg='green')} {problem.hint}")
+    if hint := problem.hint or (help_of and f"{help_of} --help says what it takes"):
+        say(f"{style('hint:', fg='green')} {hint}")
 
 
 def bug() -> int:

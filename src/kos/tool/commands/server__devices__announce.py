@@ -14,6 +14,7 @@ from kos.tool import options, output
 from kos.tool.server_client import SERVER, ServerClient
 
 SECTION = "Servers"
+FILE_MAX = 16 << 20  # bytes of the list: more keys than one request may bring
 
 
 @click.command()
@@ -27,8 +28,7 @@ def command(file: Path, url: str | None, as_json: bool) -> None:
     (separated by spaces). With `tunnel_key` (hexadecimal or base64) a device may use the server's gateway,
     from the addresses in `network`, or from free ones, which are printed.
     """
-    with file.open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
+    rows = _rows(file)
     keys = [
         {
             "public_key": _key(row, file),
@@ -49,8 +49,23 @@ def command(file: Path, url: str | None, as_json: bool) -> None:
             output.result(output.table(["device", "name", "network"], rows_of_tunnels))
 
 
+def _rows(file: Path) -> list[dict[str, str]]:
+    with file.open("rb") as stream:
+        data = stream.read(FILE_MAX + 1)
+    if len(data) > FILE_MAX:
+        raise KosError(f"expected at most {FILE_MAX >> 20} MiB", where=str(file), hint="announce it in parts")
+    try:
+        return list(csv.DictReader(data.decode().splitlines(), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise KosError(
+            f"is not a CSV file: {error}", where=str(file), hint="its first line is public_key,name,tags"
+        ) from None
+
+
 def _key(row: dict[str, str], file: Path) -> str:
     text = (row.get("public_key") or "").strip()
     if not text:
-        raise KosError("a row has no public_key", where=str(file))
+        raise KosError(
+            "a row has no public_key", where=str(file), hint="its first line is public_key,name,tags"
+        )
     return nkey.encode(bytes.fromhex(text)) if re.fullmatch("[0-9a-f]{64}", text) else text
