@@ -14,7 +14,7 @@ from kos.abi.status import Status
 from kos.abi.trace_frame import parse
 from kos.app import StatusError, _native
 from kos.device.control.server import REQUEST_BYTES_MAX
-from kos.services.trace.collector import FRAMES_MAX, HISTORY, Collector
+from kos.services.trace.collector import ENDED_MAX, FRAMES_MAX, HISTORY, Collector
 from kos.services.trace.watchers import KEPT_MAX, Watchers
 
 
@@ -130,9 +130,32 @@ def test_the_ring_of_an_earlier_start_goes_once_it_was_read(rings):
     new = rings.add("pump")
     write(new, 2)
     assert sorted(collected(collector)["pump"]) == [0, 0, 1, 1, 2]
+    assert collected(collector) == {}
     write(old, 5, 3)  # nobody should; and it is not looked at any more
     write(new, 1, 2)
     assert collected(collector) == {"pump": [2]}
+
+
+def test_of_earlier_starts_that_nobody_has_read_the_newest_stay(rings):
+    for start in range(ENDED_MAX + 5):
+        write(rings.add("pump"), start + 1)
+    collector = Collector(rings, "msg0")
+    assert collector.status_of("pump") == (ENDED_MAX + 5, 0)
+    assert len(collected(collector)["pump"]) == sum(range(5, ENDED_MAX + 6))
+
+
+def test_more_mailboxes_than_fit_a_turn_keep_no_record_back(rings):
+    fd, collector = rings.add("pump"), Collector(rings, "msg0")
+    rings.peers = b"".join(trace.Peer(n, 1, 2, "w" * 64).pack() for n in range(1, 3000))
+    write(fd, 5)
+    frames = collector.turn(1)
+    assert sum("rings" in frame for frame in frames) == 1
+    assert all(len(json.dumps(frame)) < REQUEST_BYTES_MAX for frame in frames)
+    told = sum(
+        len(frame.get("peers", []))
+        for frame in frames + collector.turn(2) + collector.turn(3) + collector.turn(4)
+    )
+    assert told == 2999
 
 
 def test_a_head_of_any_value_is_one_ring_of_work(rings):

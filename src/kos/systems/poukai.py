@@ -34,6 +34,7 @@ _MEMORY = {
 }
 
 _TRACE_PRIORITY = 105
+_TRACE_DESCRIPTORS = 1024  # one for each app that is traced, on Python before 3.13
 
 
 def _entry(service: str) -> ServiceImage:
@@ -182,6 +183,7 @@ class Poukai(System):
                 resources=[Supervisor()],
             )
         )
+        ctx = ctx.update_app(self.trace_server, descriptors=_TRACE_DESCRIPTORS)
         return ctx.connect_protocol(self.admin, self.trace_admin) if self.admin in ctx.apps else ctx
 
     def _key_store_config(self) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import mmap
 import os
+import sys
 from collections import deque
 
-from kos.abi.trace import FRAME_VERSION, Peer, peers
+from kos.abi.trace import FRAME_VERSION, PEERS_MAX, Peer, peers
 from kos.app import Status, StatusError
 
 HISTORY = 256  # records of each app from before the watch began
@@ -19,7 +20,10 @@ FRAME_BYTES = 32 * 1024  # of records in one frame, which as a line of JSON stay
 FRAME_RINGS = 64
 FRAME_PEERS = 200
 FRAME_NAMES = 200
-FRAMES_MAX = 8  # of one turn
+FRAMES_MAX = 12  # of one turn
+STATE_FRAMES_MAX = 4  # of those, that tell what is so instead of holding records
+PEER_ANSWERS_MAX = 16  # of the message server in one turn
+ENDED_MAX = 8  # rings of apps that were started again meanwhile and that nobody has read yet
 EVENTS_KEPT = 256
 RINGS_MAX = 1024
 
@@ -36,7 +40,10 @@ class Ring:
         self.app = app
         self.cursor = 0
         try:
-            self.memory = mmap.mmap(fd, size, prot=mmap.PROT_READ)
+            if sys.version_info >= (3, 13):
+                self.memory = mmap.mmap(fd, size, prot=mmap.PROT_READ, trackfd=False)
+            else:
+                self.memory = mmap.mmap(fd, size, prot=mmap.PROT_READ)
         finally:
             os.close(fd)
 
@@ -97,7 +104,7 @@ class Collector:
         """Nobody watched: of what is in the rings only the newest is of interest."""
         self._find_rings()
         for ring in self._rings:
-            head, _dropped = self._native.trace_counts(ring.memory, ring.record_size)
+            head = self._head(ring)
             # An app that wrote less begins at 0; numbers wrap, and where one did, all of it is history.
             ring.cursor = max(0, head - HISTORY)
 
@@ -105,18 +112,21 @@ class Collector:
     def turn(self, now: int) -> list[dict]:
         """What is new, as frames; `now` is nanoseconds of the monotonic clock."""
         self._find_rings()
+        records = []
+        while len(records) < FRAMES_MAX - STATE_FRAMES_MAX and (rings := self._chunks()):
+            records.append(self._frame(now) | {"rings": rings})
+        # Asked for after its records were read, told before them: no mailbox is younger than its messages.
         self._find_peers()
-        frames = []
-        while len(frames) < FRAMES_MAX:
-            frame = self._frame(now)
-            if len(frame) == 3:
-                break
-            frames.append(frame)
-        self._drop_ended()
-        return frames
+        state = []
+        while len(state) < STATE_FRAMES_MAX and (told := self._state()):
+            state.append(self._frame(now) | told)
+        return state + records
 
     def _frame(self, now: int) -> dict:
-        frame: dict = {"v": FRAME_VERSION, "now": now, "server": self._server}
+        return {"v": FRAME_VERSION, "now": now, "server": self._server}
+
+    def _state(self) -> dict:
+        frame: dict = {}
         if self._new_apps:
             frame["apps"], self._new_apps = self._new_apps, {}
         for name, limit in (("peers", FRAME_PEERS), ("names", FRAME_NAMES), ("events", FRAME_NAMES)):
@@ -126,8 +136,6 @@ class Collector:
                 setattr(self, f"_new_{name}", new[limit:])
         if self._sched:
             frame["sched"], self._sched = self._sched, {}
-        if len(frame) == 3 and (rings := self._chunks()):
-            frame["rings"] = rings
         return frame
 
     def _chunks(self) -> list[list]:
@@ -150,33 +158,40 @@ class Collector:
     def _find_rings(self) -> None:
         while len(self._rings) < RINGS_MAX:
             try:
-                ring = Ring(*self._native.trace_next(self._newest))
+                found = self._native.trace_next(self._newest)
             except StatusError as error:
                 if error.status is not Status.NO_REPLY:
                     raise
-                return
-            self._newest = ring.number
-            self._rings.append(ring)
-            self._new_apps[ring.app] = ring.caller
+                break
+            self._newest, caller, *_sizes, app, _fd = found
+            self._new_apps[app] = caller
+            try:
+                self._rings.append(Ring(*found))
+            except OSError as problem:
+                print(f"warn  {app} is not traced: {problem}")
+        self._drop_ended()
 
     def _find_peers(self) -> None:
-        while True:
+        for _ in range(PEER_ANSWERS_MAX):
             newest = self._peers[-1].mailbox if self._peers else 0
             found = list(peers(self._native.trace_peers(newest)))
             if not found:
                 break
             self._peers += found
             self._new_peers += found
-        del self._peers[:-4096]
+        del self._peers[:-PEERS_MAX]
+        del self._new_peers[:-PEERS_MAX]
 
     def _drop_ended(self) -> None:
-        """Rings of earlier starts, once all that they hold was read."""
+        """Rings of earlier starts go once all that they hold was read; of the others the newest stay."""
         latest = {ring.app: ring.number for ring in sorted(self._rings, key=lambda ring: ring.number)}
-        kept = []
-        for ring in self._rings:
-            head, _dropped = self._native.trace_counts(ring.memory, ring.record_size)
-            if latest[ring.app] == ring.number or ring.cursor != head:
-                kept.append(ring)
-            else:
+        earlier = [ring for ring in self._rings if latest[ring.app] != ring.number]
+        unread = [ring for ring in earlier if ring.cursor != self._head(ring)]
+        kept = sorted(unread, key=lambda ring: ring.number)[-ENDED_MAX:]
+        for ring in earlier:
+            if ring not in kept:
+                self._rings.remove(ring)
                 ring.memory.close()
-        self._rings = kept
+
+    def _head(self, ring: Ring) -> int:
+        return self._native.trace_counts(ring.memory, ring.record_size)[0]
