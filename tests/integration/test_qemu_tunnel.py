@@ -136,7 +136,7 @@ def listening_qemu(folder: Path, capture: Path) -> Path:
 def outside_kind(frame: bytes) -> str:
     """What an outsider calls a frame."""
     if frame[12:14] == b"\x86\xdd":  # after hop-by-hop options, where there are any: MLD has them
-        kind = frame[62] if frame[20] == 0 else frame[54]
-        return "neighbour discovery" if kind in (133, 134, 135, 136, 143) else "other"
+        protocol, kind = (frame[54], frame[62]) if frame[20] == 0 else (frame[20], frame[54])
+        return "neighbour discovery" if protocol == 58 and kind in (133, 134, 135, 136, 143) else "other"
     packet = lab.packet_of(frame)
     return {67: "dhcp", 51820: "wireguard"}.get(packet.udp_port, packet.kind)

@@ -7,8 +7,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +73,13 @@ class ServerProcess:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def gateways(self) -> list[int]:
+        """The pids of the gateway that it runs."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [
+            int(pid) for pid in children if b"server.gateway" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+
     def close(self) -> None:
         self.process.terminate()
         self.process.wait(lab.TIMEOUT)
@@ -107,6 +116,12 @@ def test_accepted_devices_are_peers(mode, tmp_path):
         assert shown(server)[identity]["status"] == "accepted"
         assert shown(server)[identity]["name"] == "pump"
 
+        # The gateway's process dies: the server starts another one, with the same key and the same devices.
+        (pid,) = server.gateways()
+        os.kill(pid, signal.SIGKILL)
+        lab.wait_for("another gateway", lambda: server.gateways() not in ([], [pid]))
+        lab.wait_for("the tunnel", lambda: again_reach(device, peer) == "answered")
+
         # Revoked, it is no peer any more.
         server.tool("server.devices.revoke", identity)
         lab.wait_for("the end of its tunnel", lambda: reach(device) != "answered")
@@ -137,6 +152,12 @@ def test_accepted_devices_are_peers(mode, tmp_path):
 
 def reach(device: Device) -> str:
     return device.run("station", TRY, "tcp", "10.90.0.1", str(BUS_PORT))
+
+
+def again_reach(device: Device, peer: dict[str, Any]) -> str:
+    """With a fresh session, as the tunnel service asks for when nothing comes back."""
+    assert device.tunnel.ask(op="peer", fresh=True, **peer)["ok"]
+    return reach(device)
 
 
 def shown(server: ServerProcess) -> dict[str, Any]:
