@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.server.fixtures import devices, fleet, studio
 
 __all__ = ["browser", "devices", "fleet", "page", "studio"]
 
+expect.set_options(timeout=20_000)  # ms: the machine is busy with other tests too
 SHOTS = Path(os.environ.get("KOS_TEST_SHOTS", Path(__file__).parent / "shots"))
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import update
 
+from kos.server.core.auth.passwords import TOTP_STEP, totp_code
+from kos.server.core.db.models import User
 from kos.services.admin.simulator import Behaviour
 from tests.browser.accessible import check
 from tests.browser.conftest import shot
@@ -14,6 +18,12 @@ from tests.server.archives import archive
 from tests.server.devices import Park
 from tests.server.running import PASSWORD, Server
 
+# Elements that reach out of the window and lie in nothing that scrolls.
+WIDEST = """
+  [...document.querySelectorAll("main *")]
+    .filter((one) => one.getBoundingClientRect().right > innerWidth && !one.closest(".flush"))
+    .map((one) => one.outerHTML.slice(0, 80))
+"""
 pytestmark = pytest.mark.group("browser")
 
 
@@ -56,6 +66,18 @@ def test_a_manager_at_work(fleet: Server, page: Page, devices: Park, tmp_path: P
     check(page)
     shot(page, "fleet-rollout")
 
+    page.get_by_role("link", name="admin@localhost").click()
+    page.get_by_role("button", name="Set up").click()
+    secret = page.locator("#totp-secret")
+    expect(secret).not_to_be_empty()
+    check(page)
+    shot(page, "fleet-account")
+    code = totp_code(secret.inner_text(), int(time.time() // TOTP_STEP))
+    page.get_by_label("Code that the app shows").fill(code)
+    page.get_by_role("button", name="Turn on").click()
+    expect(page.locator("#totp .state")).to_have_text("on")
+    check(page)
+
     page.get_by_role("link", name="Access").click()
     check(page)
     shot(page, "fleet-access")
@@ -65,3 +87,23 @@ def test_a_manager_at_work(fleet: Server, page: Page, devices: Park, tmp_path: P
     shot(page, "fleet-audit")
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    page.get_by_label("E-mail").fill("admin@localhost")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("status")).to_contain_text("a one-time code is needed")
+    with fleet.services.database.write() as session:  # for the other tests of this server
+        session.execute(update(User).values(totp_secret=None, totp_step=0))
+
+
+@pytest.mark.parametrize("path", ["/", "/account", "/access", "/rollouts/new", "/alarms", "/data"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_narrow_pages_are_accessible(fleet: Server, page: Page, path: str, scheme: str) -> None:
+    cookies = fleet.login().cookies
+    page.context.add_cookies([{"name": "kos_session", "value": cookies["kos_session"], "url": fleet.url}])
+    page.set_viewport_size({"width": 420, "height": 860})
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.goto(fleet.url + path)
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    check(page)
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, f"{wide} pixels wider than the window: {page.evaluate(WIDEST)}"

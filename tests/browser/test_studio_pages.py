@@ -31,10 +31,16 @@ def test_first_steps(studio: Server, page: Page, tmp_path: Path) -> None:
         page.get_by_role("link", name="Console").click()
         console = page.get_by_role("log")
         expect(console).to_contain_text("pump 1.0 turns")
-        page.get_by_label("App").select_option("pump")
+        page.get_by_label("App").first.select_option("pump")
         expect(console.locator("div:visible").filter(has_text="supervisor")).to_have_count(0)
         check(page)
         shot(page, "studio-console")
+
+        page.get_by_label("App", exact=True).last.select_option("pump")
+        page.get_by_role("searchbox", name="Contains").last.fill("turns")
+        page.get_by_role("button", name="Search").click()
+        expect(page.get_by_role("table", name="Found lines")).to_contain_text("pump 1.0 turns")
+        check(page)
 
         page.get_by_role("link", name="Graph").click()
         expect(page.locator("#graph canvas").first).to_be_visible()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from kos.abi import nkey
@@ -77,14 +77,15 @@ class LoginDesk:
     ) -> dict[str, Device]:
         """Rows for keys that show up for the first time, in one transaction; who gets none is refused."""
         made: dict[str, Device] = {}
-        if fresh:
-            with self.database.write() as session:
-                for index, request, device, key in fresh:
-                    assert key is not None
-                    try:
-                        made[device] = enrol(session, key, self._welcome(request))
-                    except KosError as error:
-                        answers[index] = self.signer.refuse(request, error.message)
+        if not fresh:
+            return made
+        with self.database.write() as session:
+            pairs = [(key, self._welcome(request)) for _, request, _, key in fresh if key is not None]
+            for (index, request, device, _), found in zip(fresh, enrol_all(session, pairs), strict=True):
+                if isinstance(found, KosError):
+                    answers[index] = self.signer.refuse(request, found.message)
+                else:
+                    made[device] = found
         return made
 
     def _permissions(self, request: LoginRequest, device: Device | None, key: bytes | None) -> Permissions:
@@ -118,42 +119,56 @@ def proven_key(request: LoginRequest) -> bytes:
 
 
 def enrol(session: Session, key: bytes, welcome: str) -> Device:
-    """The row of a device seen for the first time; `welcome` is its status unless it was announced."""
-    identity = nkey.device_id(key)
-    if (row := session.get(Device, identity)) is not None:
-        return row
-    text = nkey.encode(key)
-    announced = session.scalar(select(PreauthorisedKey).where(PreauthorisedKey.public_key == text))
-    if announced is not None:
-        device = Device(
-            id=identity,
-            organisation_id=announced.organisation_id,
-            public_key=text,
-            status=ACCEPTED,
-            name=announced.name or identity[:8],
-            tags=list(announced.tags),
-            created_at=now(),
+    """The row of one device seen for the first time. Raises KosError; see `enrol_all`."""
+    (found,) = enrol_all(session, [(key, welcome)])
+    if isinstance(found, KosError):
+        raise found
+    return found
+
+
+def enrol_all(session: Session, fresh: Sequence[tuple[bytes, str]]) -> list[Device | KosError]:
+    """Rows of devices seen for the first time, or why one gets none: a few queries for all of them.
+
+    `fresh` has each one's key, and its status unless it was announced.
+    """
+    texts = {nkey.device_id(key): nkey.encode(key) for key, _ in fresh}
+    there = {one.id: one for one in session.scalars(select(Device).where(Device.id.in_(texts)))}
+    announced = {
+        one.public_key: one
+        for one in session.scalars(
+            select(PreauthorisedKey).where(PreauthorisedKey.public_key.in_(texts.values()))
         )
-        session.delete(announced)
-    else:
-        waiting = session.scalar(select(func.count()).select_from(Device).where(Device.status == PENDING))
-        if (waiting or 0) >= PENDING_MAX:
-            raise KosError(f"{PENDING_MAX} devices wait already")
-        organisation = session.scalar(select(Organisation).where(Organisation.slug == DEFAULT_ORGANISATION))
-        if organisation is None:
-            raise KosError("the server has no organisation yet")
-        device = Device(
-            id=identity,
-            organisation_id=organisation.id,
-            public_key=text,
-            status=welcome,
-            name=identity[:8],
-            tags=[],
-            created_at=now(),
-        )
-    session.add(device)
+    }
+    used = [announced[text].id for identity, text in texts.items() if text in announced]
+    lobby = session.scalar(select(Organisation.id).where(Organisation.slug == DEFAULT_ORGANISATION))
+    waiting = session.scalar(select(func.count()).select_from(Device).where(Device.status == PENDING)) or 0
+    found: list[Device | KosError] = []
+    for key, welcome in fresh:
+        identity = nkey.device_id(key)
+        if identity not in there:
+            known = announced.get(texts[identity])
+            if known is None and lobby is None:
+                found.append(KosError("the server has no organisation yet"))
+                continue
+            if known is None and waiting >= PENDING_MAX:
+                found.append(KosError(f"{PENDING_MAX} devices wait already"))
+                continue
+            status = ACCEPTED if known else welcome
+            waiting += status == PENDING
+            there[identity] = Device(
+                id=identity,
+                organisation_id=known.organisation_id if known else lobby,
+                public_key=texts[identity],
+                status=status,
+                name=(known.name if known else "") or identity[:8],
+                tags=list(known.tags) if known else [],
+                created_at=now(),
+            )
+            session.add(there[identity])
+        found.append(there[identity])
+    session.execute(delete(PreauthorisedKey).where(PreauthorisedKey.id.in_(used)))
     session.flush()
-    return device
+    return found
 
 
 def mqtt_permissions(request: LoginRequest, device: Device | None) -> Permissions:

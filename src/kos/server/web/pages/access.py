@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from kos.server.api.common import CanManageAccess, CanReadAudit, Own
 from kos.server.core.auth.permissions import PERMISSIONS, ROLES
-from kos.server.core.db.models import ApiToken, AuditEntry, DeviceGroup, Membership, User
+from kos.server.core.db.models import ApiToken, AuditEntry, DeviceGroup, Membership, Overlay, User
 from kos.server.core.problems import NotFound
 from kos.server.web.render import page, visitor
 
@@ -51,6 +51,7 @@ def access_page(request: Request, own: Own, principal: CanManageAccess) -> HTMLR
             people=people,
             tokens=session.scalars(select(ApiToken).where(ApiToken.organisation_id == here)).all(),
             groups=groups,
+            overlays=session.scalars(select(Overlay).where(Overlay.organisation_id == here)).all(),
             group_names={group.id: group.name for group in groups},
             roles=list(ROLES),
             scopes=sorted(PERMISSIONS),

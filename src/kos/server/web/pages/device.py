@@ -61,6 +61,7 @@ def _page(
             claim_code=_code(device),
             running=running,
             wanted=wanted,
+            overlay=None if device.overlay_id is None else session.get(Overlay, device.overlay_id),
             releases=releases,
             overlays=overlays,
             events=events,

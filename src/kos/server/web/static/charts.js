@@ -8,42 +8,70 @@
   const tone = (name) => style.getPropertyValue(`--${name}`).trim();
   const charts = new Map();
 
-  function options(name) {
+  // Bytes for people; other numbers as they are, in few digits.
+  function format(name, value) {
+    if (value === null || value === undefined) return "";
+    if (/memory|storage|bytes/.test(name)) {
+      for (const unit of ["B", "KiB", "MiB", "GiB"]) {
+        if (Math.abs(value) < 1024 || unit === "GiB") return `${Number(value.toPrecision(3))} ${unit}`;
+        value /= 1024;
+      }
+    }
+    return String(Number(value.toPrecision(4)));
+  }
+
+  function options(name, box, thinned) {
     const axis = { stroke: tone("quiet"), grid: { stroke: tone("line"), width: 1 }, ticks: { stroke: tone("line") } };
+    const plain = { label: name, stroke: tone("accent"), fill: thinned ? undefined : `${tone("accent")}1c`, width: 1.8, points: { show: false } };
     return {
-      width: Math.max(320, root.clientWidth), height: 170, cursor: { drag: { x: true, y: false } },
-      legend: { show: true }, axes: [axis, { ...axis, size: 70 }],
-      series: [{}, { label: name, stroke: tone("accent"), width: 1.8, points: { show: false } }, { label: "low", stroke: tone("line") }, { label: "high", stroke: tone("line") }],
-      bands: [{ series: [3, 2], fill: tone("line") }],
+      width: Math.max(280, box.clientWidth), height: 170, cursor: { drag: { x: true, y: false } },
+      legend: { show: false }, axes: [axis, { ...axis, size: 70, values: (_, marks) => marks.map((mark) => format(name, mark)) }],
+      series: thinned ? [{}, plain, { stroke: tone("line") }, { stroke: tone("line") }] : [{}, plain],
+      bands: thinned ? [{ series: [3, 2], fill: tone("line") }] : [],
     };
+  }
+
+  function make(name) {
+    const box = document.createElement("section");
+    box.className = "chart";
+    const title = document.createElement("h3");
+    title.textContent = name;
+    const now = document.createElement("span");
+    now.className = "now";
+    title.append(now);
+    box.append(title);
+    root.append(box);
+    return { box, now, plot: null, thinned: false };
   }
 
   async function draw(name) {
     const end = Date.now();
     const query = new URLSearchParams({ series: name, begin: end - Number(span.value), end });
     const data = await kos.call("GET", `${root.dataset.source.replace(/series$/, "points")}?${query}`);
-    const columns = [data.times.map((at) => at / 1000), data.values, data.low.length ? data.low : data.values.map(() => null), data.high.length ? data.high : data.values.map(() => null)];
-    let chart = charts.get(name);
-    if (!chart) {
-      const box = document.createElement("div");
-      box.className = "chart";
-      const title = document.createElement("h3");
-      title.textContent = name;
-      box.append(title);
-      root.append(box);
-      chart = new uPlot(options(name), columns, box);
-      charts.set(name, chart);
-    } else chart.setData(columns);
+    if (!charts.has(name)) charts.set(name, make(name));
+    const chart = charts.get(name);
+    chart.box.classList.toggle("empty", !data.values.length);
+    if (!data.values.length) return;
+    const thinned = data.low.length > 0;
+    const columns = [data.times.map((at) => at / 1000), data.values, ...(thinned ? [data.low, data.high] : [])];
+    chart.now.textContent = format(name, data.values.at(-1));
+    chart.box.setAttribute("aria-label", `${name}: ${format(name, data.values.at(-1))} now, ${format(name, Math.min(...data.values))} to ${format(name, Math.max(...data.values))} in this time`);
+    if (chart.plot && chart.thinned === thinned) { chart.plot.setData(columns); return; }
+    chart.plot?.destroy();
+    chart.thinned = thinned;
+    chart.plot = new uPlot(options(name, chart.box, thinned), columns, chart.box);
   }
 
   async function load() {
     try {
       const names = await kos.call("GET", root.dataset.source);
       if (!names.length) { root.textContent = "This device has sent no data yet."; return; }
+      if (!charts.size) root.textContent = "";
       for (const name of names.slice(0, 40)) await draw(name);
     } catch (error) { kos.toast(error.message, true); }
   }
 
+  addEventListener("resize", () => { for (const { box, plot } of charts.values()) plot?.setSize({ width: Math.max(280, box.clientWidth), height: 170 }); });
   span.addEventListener("change", load);
   setInterval(() => { if (!document.hidden) load(); }, 10000);
   load();

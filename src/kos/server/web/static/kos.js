@@ -37,6 +37,8 @@ const kos = {
       switch (field.dataset.type) {
         case "number": value = value === "" ? null : Number(value); break;
         case "words": value = value.split(/[\s,]+/).filter(Boolean); break;
+        case "numbers": value = [...field.selectedOptions].map((option) => Number(option.value)); break;
+        case "window": value = value === "" ? null : value.split("-").map((time) => time.split(":").reduce((hours, minutes) => Number(hours) * 60 + Number(minutes))); break;
         case "flag": value = field.checked; break;
         case "json": value = value.trim() ? JSON.parse(value) : {}; break;
       }
