@@ -87,8 +87,14 @@ class ServerProcess:
         self.process.stdout.close()
 
 
-@pytest.mark.parametrize("mode", ["root", "user"])
-def test_accepted_devices_are_peers(mode, tmp_path):
+@pytest.fixture
+def mode(request) -> str:
+    return getattr(request, "param", "root")
+
+
+@pytest.fixture
+def world(mode, tmp_path):
+    """A server with its gateway, and a device whose tunnel is told about it."""
     lab.require_tools()
     with lab.closing_all() as things:
         wire = Wire()
@@ -96,58 +102,57 @@ def test_accepted_devices_are_peers(mode, tmp_path):
         server = ServerProcess(wire, tmp_path, user=mode == "user")
         things.append(server.close)
         assert server.said[1].startswith("gateway: UDP port 51820, public key ")
-        key = server.said[1].split()[-1]
+        peer = {"public_key": server.said[1].split()[-1], "endpoint": f"{lab.GATEWAY_ADDRESS}:51820"}
         device = Device(wire, tmp_path / "keys", lab.plan(STATION), user=mode == "user")
         things.append(device.close)
-        peer = {"public_key": key, "endpoint": f"{lab.GATEWAY_ADDRESS}:51820", "keep_alive": 1}
-        assert device.tunnel.ask(op="peer", **peer)["ok"]
-        assert reach(device) != "answered"
+        assert device.tunnel.ask(op="peer", keep_alive=1, **peer)["ok"]
+        yield wire, server, device, peer, things
 
-        # Announced by its two keys, as bootstrap prints them: it has its tunnel before it ever showed up.
-        table = tmp_path / "keys.csv"
-        row = f"{simulated(0).hex()},pump,{device.key.public.hex()},10.90.1.0/28"
-        table.write_text(f"public_key,name,tunnel_key,network\n{row}\n")
-        answer = server.tool("server.devices.announce", str(table))
-        identity = nkey.device_id(simulated(0))
-        assert answer["tunnels"] == [{"device": identity, "name": "pump", "network": "10.90.1.0/28"}]
-        lab.wait_for("the tunnel", lambda: reach(device) == "answered")
-        start_simulator(device, things)
-        lab.wait_for("it shows up", lambda: shown(server).get(identity, {}).get("online"))
-        assert shown(server)[identity]["status"] == "accepted"
-        assert shown(server)[identity]["name"] == "pump"
 
-        # The gateway's process dies: the server starts another one, with the same key and the same devices.
-        (pid,) = server.gateways()
-        os.kill(pid, signal.SIGKILL)
-        lab.wait_for("another gateway", lambda: server.gateways() not in ([], [pid]))
-        lab.wait_for("the tunnel", lambda: again_reach(device, peer) == "answered")
+@pytest.mark.parametrize("mode", ["root", "user"], indirect=True)
+def test_an_announced_device_comes_through_the_tunnel(world, tmp_path):
+    _wire, server, device, peer, things = world
+    assert reach(device) != "answered"
+    # Announced by its two keys, as bootstrap prints them: it has its tunnel before it ever showed up.
+    table = tmp_path / "keys.csv"
+    row = f"{simulated(0).hex()},pump,{device.key.public.hex()},10.90.1.0/28"
+    table.write_text(f"public_key,name,tunnel_key,network\n{row}\n")
+    answer = server.tool("server.devices.announce", str(table))
+    identity = nkey.device_id(simulated(0))
+    assert answer["tunnels"] == [{"device": identity, "name": "pump", "network": "10.90.1.0/28"}]
+    lab.wait_for("the tunnel", lambda: reach(device) == "answered")
+    start_simulator(device, things)
+    lab.wait_for("it shows up", lambda: shown(server).get(identity, {}).get("online"))
+    assert shown(server)[identity]["status"] == "accepted"
+    assert shown(server)[identity]["name"] == "pump"
 
-        # Revoked, it is no peer any more.
-        server.tool("server.devices.revoke", identity)
-        lab.wait_for("the end of its tunnel", lambda: reach(device) != "answered")
+    # The gateway's process dies: the server starts another one, with the same key and the same devices.
+    (pid,) = server.gateways()
+    os.kill(pid, signal.SIGKILL)
+    lab.wait_for("another gateway", lambda: server.gateways() not in ([], [pid]))
+    lab.wait_for("the tunnel", lambda: again_reach(device, peer) == "answered")
 
-        # A device that came another way and was accepted is given a tunnel, with addresses that are free.
-        command = [sys.executable, "-m", "kos.services.admin.simulator", "--count", "2", "--server"]
-        command.append(f"127.0.0.1:{PORTS['KOS_SERVER_BUS_PORT']}")
-        things.append(ended(in_namespace(wire.gateway, lambda: subprocess.Popen(command))))
-        other = nkey.device_id(simulated(1))
-        lab.wait_for("another device", lambda: other in shown(server))
-        device.key = lab.KeyPair.new()
-        device.write_key(device.key)
-        assert device.tunnel.ask(op="status")["ok"]  # takes the new key by the way
-        told = server.tool("server.devices.tunnel", other, "--key", device.key.public.hex())
-        assert told["peer_public_key"] == key and told["network"] == "10.90.0.16/28"
-        server.tool(
-            "server.devices.tunnel", other, "--key", device.key.public.hex(), "--network", "10.90.1.16/28"
-        )
-        refused = reach(device)
-        assert refused != "answered", "it sends from addresses that are not its own"
-        device_told = {**told, "network": "10.90.1.16/28", "peer_endpoint": f"{lab.GATEWAY_ADDRESS}:51820"}
-        (tmp_path / "keys/tunnel.json").write_text(json.dumps(device_told))
-        again = Device(wire, tmp_path / "keys", lab.plan(STATION), user=mode == "user", key=device.key)
-        things.append(again.close)
-        assert again.tunnel.ask(op="peer", **peer)["ok"]
-        lab.wait_for("the tunnel", lambda: reach(again) == "answered")
+    # Revoked, it is no peer any more.
+    server.tool("server.devices.revoke", identity)
+    lab.wait_for("the end of its tunnel", lambda: reach(device) != "answered")
+
+
+def test_a_device_that_was_accepted_is_given_a_tunnel(world, tmp_path):
+    """It came another way. Its addresses are those that it was given, and no others."""
+    wire, server, device, peer, things = world
+    command = [sys.executable, "-m", "kos.services.admin.simulator", "--count", "1", "--server"]
+    command.append(f"127.0.0.1:{PORTS['KOS_SERVER_BUS_PORT']}")
+    things.append(ended(in_namespace(wire.gateway, lambda: subprocess.Popen(command))))
+    identity, key = nkey.device_id(simulated(0)), device.key.public.hex()
+    lab.wait_for("the device", lambda: identity in shown(server))
+    told = server.tool("server.devices.tunnel", identity, "--key", key)
+    assert told["peer_public_key"] == peer["public_key"] and told["network"] == "10.90.0.16/28"
+    assert reach(device) != "answered", "it sends from an address that is not its own"
+    (tmp_path / "keys/tunnel.json").write_text(json.dumps(told))
+    again = Device(wire, tmp_path / "keys", lab.plan(STATION), user=False, key=device.key)
+    things.append(again.close)
+    assert again.tunnel.ask(op="peer", keep_alive=1, **peer)["ok"]
+    lab.wait_for("the tunnel", lambda: reach(again) == "answered")
 
 
 def reach(device: Device) -> str:
@@ -156,7 +161,7 @@ def reach(device: Device) -> str:
 
 def again_reach(device: Device, peer: dict[str, Any]) -> str:
     """With a fresh session, as the tunnel service asks for when nothing comes back."""
-    assert device.tunnel.ask(op="peer", fresh=True, **peer)["ok"]
+    assert device.tunnel.ask(op="peer", keep_alive=1, fresh=True, **peer)["ok"]
     return reach(device)
 
 
