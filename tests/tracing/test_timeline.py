@@ -85,6 +85,14 @@ def test_a_call_without_an_answer_is_begun_and_not_ended():
     assert begun["ph"] == "B" and begun["name"] == "call weather_protocol 9"
 
 
+def test_what_an_app_had_begun_ends_with_it():
+    begun = record(Kind.CALL, AT, mailbox=7, sequence=5)
+    _events, timeline = fed(frame(chunk("wx", begun)), frame(events=[[AT + 10, "wx", "ended", "killed"]]))
+    assert timeline.unfinished() == []
+    timeline.feed(parse(frame(chunk("wx", record(Kind.CALL, AT + 20, mailbox=7, sequence=6), ring=2))))
+    assert [one["args"]["sequence"] for one in timeline.unfinished()] == [6]
+
+
 def test_gaps_in_the_numbers_and_what_was_left_out_are_lost():
     mark = record(Kind.MARK, AT, label=1)
     _events, timeline = fed(

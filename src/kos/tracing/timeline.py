@@ -65,6 +65,7 @@ class Timeline:
         self._processes: dict[str, int] = {}
         self._threads: dict[str, dict[int, int]] = {}
         self._open: dict[str, OrderedDict[tuple[Any, ...], Record]] = {}
+        self._ended: dict[str, int] = {}  # when an app ended last
         self._sides: OrderedDict[tuple[Any, ...], tuple[Track, float, str]] = OrderedDict()
         self._flow = 0
         self._schedule = Schedule()
@@ -92,11 +93,12 @@ class Timeline:
         return events
 
     def unfinished(self) -> list[Event]:
-        """What began and has not ended: calls without an answer, above all."""
+        """What began and has not ended, other than with its app: calls without an answer, above all."""
         return [
             event
             for app, begun in self._open.items()
             for record in begun.values()
+            if record.time > self._ended.get(app, 0)
             for event in self._slice(app, record, None)
         ]
 
@@ -133,6 +135,7 @@ class Timeline:
         if kind in (Kind.CALL, Kind.SLEEP, Kind.REQUEST) or (
             kind is Kind.RECEIVE and not record.flags & Flag.ONE_WAY
         ):
+            yield from self._track(app, record.thread)
             begun[_place(kind, record)] = record
             if len(begun) > OPEN_MAX:
                 begun.popitem(last=False)
@@ -233,6 +236,9 @@ class Timeline:
 
     def _state(self, app: str, at: int, what: str, text: str) -> Iterator[Event]:
         yield from self._process(app)
+        if what == "ended":
+            self._ended[app] = at
+            _trim(self._ended, OPEN_MAX)
         args = {"text": text} if text else {}
         yield self._instant((self._processes[app], 0), what, at / 1000, "p", args) | {"cat": "state"}
 

@@ -20,11 +20,13 @@ router = APIRouter(prefix="/api/v1", tags=["live"], responses=ERRORS)
 
 LEASE = 15.0  # seconds that a device goes on when it hears no more of us
 RENEW = 5.0
+UNFINISHED_MAX = 256  # calls without an answer, and sleeps, that a page is told of
 
 
 @router.get("/devices/{device_id}/trace", response_class=EventStream, responses=EVENT_STREAM)
 async def trace(request: Request, own: Own, principal: CanOperateDevices, device_id: DeviceId) -> EventStream:
-    """Events `trace`: new events of the time line in Chrome's trace-event format, and counts of lost records.
+    """Events `trace`: new events of the time line in Chrome's trace-event format, all that has begun and not
+    ended, and counts of lost records.
 
     The system must trace. Recording what apps say to each other is an act upon the device: it is audited.
     """
@@ -58,6 +60,8 @@ async def trace(request: Request, own: Own, principal: CanOperateDevices, device
                 except (TimeoutError, KosError):
                     continue  # nothing now, or nothing that a device of ours would send
                 events = timeline.feed(frame)
-                yield event("trace", {"events": events, "lost": timeline.lost, "invalid": timeline.invalid})
+                unfinished = timeline.unfinished()
+                counts = {"lost": timeline.lost, "invalid": timeline.invalid}
+                yield event("trace", {"events": events, "unfinished": unfinished[-UNFINISHED_MAX:], **counts})
 
     return EventStream(stream())

@@ -20,6 +20,7 @@
   const arrows = new Map(); // id -> { from, to, back }
   let slices = []; // in the order in which they came
   let others = []; // what only the file holds
+  let unfinished = []; // began and have not ended: all of them come with each message
   let span = SPANS.indexOf(2);
   let end = null; // microseconds at the right edge; null follows what comes
   let newest = 0, first = null, paused = false, waiting = [], kept = null, pointed = null, dirty = true, colours = {};
@@ -80,7 +81,10 @@
   }
 
   function receive(message) {
+    const marked = kept ?? {};
     message.events.forEach(take);
+    unfinished = message.unfinished.filter((one) => names.has(one.pid));
+    kept = unfinished.find((one) => one.pid === marked.pid && one.tid === marked.tid && one.ts === marked.ts) ?? kept;
     for (const [app, lost] of Object.entries(message.lost)) count(app).lost = lost;
     for (const [app, bad] of Object.entries(message.invalid)) count(app).invalid = bad;
     if (slices.length > EVENTS_MAX) slices = slices.slice(-EVENTS_MAX);
@@ -137,7 +141,8 @@
     });
     pen.save();
     pen.beginPath(); pen.rect(NAMES, 0, width - NAMES, height); pen.clip();
-    const seen = slices.filter((one) => one.ts <= to && one.ts + (one.dur ?? 0) >= from && fits(one)).sort((a, b) => a.ts - b.ts);
+    for (const one of unfinished) one.dur = Math.max(newest - one.ts, 0);
+    const seen = [...slices, ...unfinished].filter((one) => one.ts <= to && one.ts + (one.dur ?? 0) >= from && fits(one)).sort((a, b) => a.ts - b.ts);
     for (const level of ["wait", "serve", "connect", "call", "send", undefined]) {
       for (const event of seen) if (event.cat === level || (level === undefined && event.ph === "i")) box(event, place, x);
     }
@@ -188,6 +193,7 @@
     pen.globalAlpha = event.cat === "serve" ? .55 : 1;
     pen.beginPath(); pen.roundRect(left, top + inset, wide, size, Math.min(3, wide / 2)); pen.fill();
     pen.globalAlpha = 1;
+    if (event.ph === "B") { pen.fillRect(left + wide, top + LANE / 2 - 1, 6, 2); }
     if (event === kept || event === pointed) { pen.strokeStyle = getComputedStyle(root).color; pen.lineWidth = 1.5; pen.stroke(); pen.lineWidth = 1; }
     if (wide > 60 && event.cat !== "wait") {
       pen.fillStyle = event.cat === "serve" ? getComputedStyle(root).color : getComputedStyle(root).getPropertyValue("--card");
@@ -234,7 +240,7 @@
       cell(row, event.name);
       cell(row, event.args.to ?? event.args.from ?? "");
       cell(row, event.ph === "X" && event.dur > .2 ? event.dur.toFixed(1) : "");
-      cell(row, event.args.status ?? event.args.answer ?? "", failed(event) ? "bad" : "quiet");
+      cell(row, event.ph === "B" ? "goes on" : event.args.status ?? event.args.answer ?? "", failed(event) ? "bad" : "quiet");
       return row;
     }));
     part("shown").textContent = seen.length > newer.length ? `newest ${newer.length} of ${seen.length} in view` : `${seen.length} in view`;
@@ -251,7 +257,7 @@
 
   function describe(event) {
     const facts = Object.entries(event.args).map(([name, value]) => `${name} ${value}`).join(" · ");
-    part("detail").textContent = `${seconds(event.ts)} s · ${names.get(event.pid)} · ${event.name}${event.dur > .2 ? ` · ${event.dur.toFixed(1)} µs` : ""}${facts ? ` · ${facts}` : ""}`;
+    part("detail").textContent = `${seconds(event.ts)} s · ${names.get(event.pid)} · ${event.name}${event.ph === "B" ? " · goes on" : event.dur > .2 ? ` · ${event.dur.toFixed(1)} µs` : ""}${facts ? ` · ${facts}` : ""}`;
   }
 
   let listed = 0;
@@ -286,11 +292,11 @@
   part("out").addEventListener("click", () => look(() => zoom(1, .5)));
   for (const name of ["app", "port", "text", "waits"]) part(name).addEventListener("input", () => look(() => {}));
   part("clear").addEventListener("click", () => look(() => {
-    slices = []; others = []; arrows.clear(); waiting = []; kept = pointed = null; first = newest;
+    slices = []; others = []; unfinished = []; arrows.clear(); waiting = []; kept = pointed = null; first = newest;
     for (const all of counts.values()) all.events = 0;
   }));
   part("save").addEventListener("click", () => {
-    const text = JSON.stringify({ displayTimeUnit: "ns", traceEvents: [...introductions, ...slices, ...others] });
+    const text = JSON.stringify({ displayTimeUnit: "ns", traceEvents: [...introductions, ...slices, ...unfinished.map(({ dur, ...one }) => one), ...others] });
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
     link.download = `${root.dataset.name.replace(/[^\w.-]+/g, "_")}-trace.json`;
