@@ -88,6 +88,8 @@ def command(
             else:
                 output.result(output.table(["offset", "bytes", "what"], rows))
                 output.say(f"{plan.size} bytes would be written to {target or 'the eMMC, over USB'}")
+                if target is None and uboot is not None:
+                    output.say(f"by uuu with this script:\n{flash.uuu_script(facts, image, uboot)}")
             return
         if target is None:
             if uboot is None:
