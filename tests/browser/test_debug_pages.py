@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from tests.browser.accessible import check
 from tests.browser.conftest import shot
@@ -93,3 +95,53 @@ def test_why_an_app_ended_badly(studio: Server, page: Page, tmp_path: Path) -> N
         check(page)
         row.scroll_into_view_if_needed()
         shot(page, "studio-post-mortem")
+
+
+def test_a_guests_console_in_the_page(studio: Server, page: Page, tmp_path: Path) -> None:
+    """The page's part: bytes are shown and keys sent as they are, and what was shown is granted again."""
+    heard: list[str | bytes] = []
+
+    def guest(socket: WebSocketRoute) -> None:
+        socket.on_message(lambda message: heard.append(message))
+        socket.send(json.dumps({"open": {"app": "guest", "kind": "console", "window": 65536}}))
+        socket.send(b"\x1b[1mguest\x1b[0m login: ")
+
+    apps = {"guest": {"kind": "console", "running": True, "who": None, "allowed": True}}
+    with real.device(tmp_path, studio.bus_port) as system:
+        system.wait_for("pump 1.0 turns")
+        page.route("**/streams", lambda route: route.fulfill(json=apps))
+        page.route_web_socket("**/streams/console/guest", guest)
+        page.goto(studio.url)
+        page.get_by_role("link", name="pump 7").first.click()
+        page.get_by_role("link", name="Debug").click()
+        page.get_by_role("button", name="Open").click()
+        expect(page.locator(".xterm-rows")).to_contain_text("guest login:")
+        page.keyboard.type("root")
+        page.keyboard.press("Control+c")
+        check(page)
+        shot(page, "studio-guest-console")
+        page.get_by_role("button", name="Close").click()
+        expect(page.get_by_role("status").filter(has_text="closed: you left")).to_be_visible()
+    typed = b"".join(one for one in heard if isinstance(one, bytes))
+    granted = sum(json.loads(one)["more"] for one in heard if isinstance(one, str))
+    assert typed == b"root\x03" and granted == len(b"\x1b[1mguest\x1b[0m login: ")
+
+
+def answer(found: object, route: Route) -> None:
+    route.fulfill(json=found)
+
+
+def test_gdb_is_told_how_to_attach(studio: Server, page: Page, tmp_path: Path) -> None:
+    apps = {"meter": {"kind": "gdb", "running": True, "who": None, "allowed": True}}
+    with real.device(tmp_path, studio.bus_port) as system:
+        system.wait_for("pump 1.0 turns")
+        command, none = "kos-tool toolbox.debug meter --device", "No app of this system is open"
+        for found, words in ((apps, command), ({}, none)):
+            page.route("**/streams", partial(answer, found))
+            page.goto(studio.url)
+            page.get_by_role("link", name="pump 7").first.click()
+            page.get_by_role("link", name="Debug").click()
+            expect(page.get_by_text(words)).to_be_visible()
+            check(page)
+            shot(page, f"studio-debug-{len(found)}")
+            page.unroute("**/streams")

@@ -15,7 +15,8 @@ from pathlib import Path
 from kos.abi.debug import ENVIRON_CONSOLE, ENVIRON_SHELL, THREADS
 from kos.abi.errors import KosError
 from kos.abi.network import ENVIRON as NETWORK_ENVIRON
-from kos.abi.stream import CONSOLE, GDB, SHELL
+from kos.abi.stream import CONSOLE, SHELL
+from kos.abi.stream import GDB as GDB_STREAM
 from kos.device.limits import Mechanism, Wanted
 from kos.device.runtime import Bind, Runtime
 from kos.device.sandbox import UID_BASE, Cell, app_uid, python_command
@@ -29,8 +30,9 @@ SERVER_IDS = 0x1000  # message servers have ids too, below those of apps, for th
 SERVER_DESCRIPTORS = 65536
 DEVICE_GROUPS = UID_BASE + 0x1000000  # above the ids of all apps
 MONITOR = Path("/usr/lib/kos/qemu")  # the virtual machine monitor, on a device with hyp=on
-GDBSERVER = "/gdbserver"  # in the sandbox of an app that a debugger may attach to
-GDBSERVERS = (Path("/usr/lib/kos/gdb/gdbserver"), Path("/usr/bin/gdbserver"))  # on a device, and elsewhere
+GDB = Path("/usr/lib/kos/gdb")  # on a device that a debugger may be used on; with its own libraries
+HOST_GDBSERVER = Path("/usr/bin/gdbserver")
+GDBSERVER = "/gdb/gdbserver"  # in the sandbox of an app that a debugger may attach to
 _CHANNELS = {SHELL: ENVIRON_SHELL, CONSOLE: ENVIRON_CONSOLE}
 _COMMON_ENVIRON = {"HOME": "/tmp", "LANG": "C.UTF-8"}
 
@@ -143,7 +145,7 @@ def app_cell(
         resources=(*kinds, "internet") if joined else kinds,
         joined=joined,
         readable=(*_readable(kinds, resolv), *_debugger(stream)),
-        traceable=stream == GDB,
+        traceable=stream == GDB_STREAM,
         limits=place.mechanism.rlimits(wanted_limits(app, THREADS if stream == SHELL else 0)),
     )
 
@@ -173,10 +175,16 @@ def _readable(kinds: tuple[str, ...], resolv: Path | None) -> tuple[Bind, ...]:
     return (*binds, Bind(MONITOR, str(MONITOR))) if "kvm" in kinds and MONITOR.is_dir() else binds
 
 
+def has_gdbserver() -> bool:
+    """Whether this machine has what a debugger needs."""
+    return GDB.is_dir() or HOST_GDBSERVER.is_file()
+
+
 def _debugger(stream: str | None) -> tuple[Bind, ...]:
     """gdbserver, where a debugger may attach; the app itself can start nothing."""
-    program = next((path for path in GDBSERVERS if path.is_file()), None)
-    return (Bind(program, GDBSERVER),) if stream == GDB and program else ()
+    if stream != GDB_STREAM or not has_gdbserver():
+        return ()
+    return (Bind(GDB, "/gdb"),) if GDB.is_dir() else (Bind(HOST_GDBSERVER, GDBSERVER),)
 
 
 def _devices(resources: Sequence[Resource]) -> list[str]:

@@ -128,4 +128,4 @@ class Board:
         loader = (self.loader.package_set,) if self.loader.package_set else ()
         firmware = {source.split(":")[0] for source in self.boot_files.values() if ":" in source}
         monitor = ("microvm", "busybox") if self.hyp else ()
-        return ("base", "network", self.kernel_set, *loader, *sorted(firmware), *monitor)
+        return ("base", "network", "debugger", self.kernel_set, *loader, *sorted(firmware), *monitor)

@@ -34,7 +34,7 @@ def contents(
         with ManifestZip(request.source) as archive:
             signatures = {name: text.decode() for name, text in archive.signatures.items()}
             parts = _own_parts(archive, folder)
-    parts = parts or system.build(board, sdk, manifest.options.kernel_command_line or "")
+    parts = parts or system.build(board, sdk, manifest.options)
     data.fill(tree, manifest, document, signatures, parts)
     keys = folder / "keys" if request.keys or make_keys else None
     if keys:

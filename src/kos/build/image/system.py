@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kos
-from kos.build.image import bootscript, cpio, disk, modules, monitor, network, programs, rootfs
+from kos.build.image import bootscript, cpio, debugger, disk, modules, monitor, network, programs, rootfs
 from kos.build.image.run import run
 from kos.build.sdk import home
 from kos.build.sdk.install import Sdk, Wanted, host_architecture
 from kos.build.sdk.sets import DEBIAN_ARCH
+from kos.manifest.options import Options
 from kos.platforms.board import COMMON_MODULES, Board
 
 # Until init says otherwise a kernel that panics reboots, so that the boot loader counts the attempt.
@@ -46,18 +47,20 @@ def identity(path: Path) -> tuple[str, int]:
         return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
 
 
-def build(board: Board, sdk: Sdk, arguments: str = "") -> System:
-    """Build the system for a board, or take it from the cache. `arguments` are added to the kernel's command
-    line.
+def build(board: Board, sdk: Sdk, options: Options | None = None) -> System:
+    """Build the system for a board, or take it from the cache. Of the options it takes two: words for the
+    kernel's command line, and whether a debugger may attach.
     """
-    key = _key(board, sdk, arguments)
+    options = options or Options()
+    arguments = options.kernel_command_line or ""
+    key = _key(board, sdk, f"{arguments} debugger={options.debugger}")
     folder = home.image_cache() / "system" / f"{board.name}-{board.arch}-{key}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as part:
             made = Path(part, "made")
             made.mkdir()
-            _make(board, sdk, arguments, made, Path(part))
+            _make(board, sdk, arguments, made, Path(part), with_debugger=options.debugger)
             try:
                 made.replace(folder)
             except OSError:
@@ -82,7 +85,9 @@ def _key(board: Board, sdk: Sdk, arguments: str) -> str:
     return digest.hexdigest()[:24]
 
 
-def _make(board: Board, sdk: Sdk, arguments: str, target: Path, scratch: Path) -> None:
+def _make(
+    board: Board, sdk: Sdk, arguments: str, target: Path, scratch: Path, *, with_debugger: bool
+) -> None:
     architecture = DEBIAN_ARCH[board.arch]
     kernel = modules.Kernel(sdk.folder(Wanted(board.kernel_set, architecture)))
     tree = scratch / "tree"
@@ -97,6 +102,8 @@ def _make(board: Board, sdk: Sdk, arguments: str, target: Path, scratch: Path) -
     network.add(tree, sdk.folder(Wanted("network", architecture)))
     if board.hyp:
         monitor.add(tree, sdk.folder(Wanted("microvm", architecture)))
+    if with_debugger:
+        debugger.add(tree, sdk.folder(Wanted("debugger", architecture)))
     rootfs.squash(tree, target / "root.squashfs")
     line = f"console={board.console} {KERNEL_ARGUMENTS} {board.kernel_arguments} {arguments}"
     bootfs(board, kernel, " ".join(line.split()), target / "bootfs.img")

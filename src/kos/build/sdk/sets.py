@@ -97,6 +97,7 @@ _ALL = [
     PackageSet(
         "microvm", ("qemu-system-arm",), closure=True, why="QEMU for microVMs, on platforms with hyp=on"
     ),
+    PackageSet("debugger", ("gdbserver",), closure=True, why="gdb's far end, where a manifest allows it"),
     PackageSet("busybox", ("busybox-static",), False, "the user space of small guests, with hyp=on"),
     PackageSet("kernel-cloud", ("linux-image-cloud-arm64",), False, "the kernel of the simulator, aarch64"),
     PackageSet("kernel-x86", ("linux-image-cloud-amd64",), False, "benchmarks: the x86 microvm machine"),

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from kos.abi.debug import PIECE_MAX
 from kos.abi.errors import KosError
-from kos.device.cells import GDBSERVER, GDBSERVERS, Place
+from kos.device.cells import GDBSERVER, Place, has_gdbserver
 from kos.device.loop import Loop
 from kos.device.process import STATUS_PACKET_MAX, Process, memory_file
 from kos.device.sandbox import Cell, launch_command
@@ -47,7 +47,7 @@ class GdbFar:
         Raises:
             KosError: there is no gdbserver, or no such app any more.
         """
-        if not any(path.is_file() for path in GDBSERVERS):
+        if not has_gdbserver():
             raise KosError("there is no gdbserver on this machine", hint="apt-get install gdbserver")
         self._loop, self._place, self._app = loop, place, process
         self._filter: int | None = None
@@ -89,7 +89,7 @@ class GdbFar:
                     stdin=self._theirs,
                     stdout=self._theirs,
                     stderr=words,
-                    env={"HOME": "/tmp"},
+                    env={"HOME": "/tmp", "LD_LIBRARY_PATH": "/gdb/lib"},
                     pass_fds=[status.fileno(), filter_fd],
                     preexec_fn=lambda: _enter(handle, user=not as_root),
                 )

@@ -52,8 +52,8 @@ def command(
         from kos.manifest import PlatformSpec
         from kos.platforms import board
 
-        words = built.manifest.options.kernel_command_line or ""
-        made = system.build(board(PlatformSpec.parse(platform)), install.current(), words)
+        facts = board(PlatformSpec.parse(platform))
+        made = system.build(facts, install.current(), built.manifest.options)
         built = built.with_parts({"bootfs": made.bootfs, "root": made.root})
     path = destination or loaded.root / "build" / built.manifest.platform.replace(",", "-") / "manifest.zip"
     built.write(path)

@@ -68,7 +68,7 @@ def prepare(request: RunRequest, facts: Board, sdk: Sdk, folder: Path) -> list[s
     install_keys(folder / "keys", request.keys)
     disk.ext4(folder / "data.img", DATA_SIZE, "kos-data", tree)
     disk.ext4(folder / "keys.img", KEYS_SIZE, "kos-keys", folder / "keys")
-    parts = system.build(facts, sdk, manifest.options.kernel_command_line or "")
+    parts = system.build(facts, sdk, manifest.options)
     kernel = modules.Kernel(sdk.folder(Wanted(facts.kernel_set, DEBIAN_ARCH[facts.arch])))
     packed = system.ram_initramfs(facts, kernel, parts.root, folder / "data.img", folder / "keys.img")
     (folder / "ramdisk").write_bytes(packed)
