@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
+import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kos.device.limits import CGROUPS
-from tests.device.systems import RunningSystem, app, c_app, install
+from tests.device.systems import DEADLINE, RunningSystem, app, c_app, install
 
 pytestmark = [pytest.mark.group("security"), pytest.mark.timeout(600)]
 
@@ -88,3 +93,98 @@ def test_restarts_leak_nothing(tmp_path: Path) -> None:
         assert system.stop() == 0
     assert not groups(pid)
     assert not (tmp_path / "control.sock").exists()
+
+
+_SERVE = """
+from kos.app import Server, ready
+def main():
+    server = Server()
+    server.bind("p", lambda request: (128, request.param + 1, request.payload))
+    ready()
+    server.serve()
+"""
+# Calls without pause; what ends a call is a status, and then it connects anew.
+_CALL = """
+from kos.app import StatusError, connect, ready
+def main():
+    token = connect("p")
+    ready()
+    number = 0
+    while True:
+        number += 1
+        try:
+            answer = token.call(1, number, b"x" * (number % 4000))
+            assert (answer.param, len(answer.payload)) == (number + 1, number % 4000), number
+        except StatusError as error:
+            print("status", error.status.name)
+            token = connect("p")
+        if number % 1000 == 0:
+            print("called", number)
+"""
+KILLS = 30
+
+
+def test_kills_at_any_moment_under_load(tmp_path: Path) -> None:
+    """kill -9 of apps and message server, from outside or within: all goes on, nothing is left."""
+    rule = {
+        "policy": "always",
+        "backoff_initial": 0.0,
+        "backoff_max": 0.0,
+        "limit": 1000,
+        "window": 1.0,
+    }
+    callers = ["caller0", "caller1", "caller2"]
+    apps = {
+        "owner": app(_SERVE, access=PORT, restart=rule),
+        **{name: app(_CALL, access={"msg0": {"p": {"role": "client"}}}, restart=rule) for name in callers},
+    }
+    install(tmp_path, apps, {"msg0": ["p"]})
+    seed = time.time_ns()
+    choice = random.Random(seed)
+    print("seed", seed)  # shown when the test fails
+    with RunningSystem(tmp_path) as system, system.client() as orders:
+        pid = system.process.pid
+
+        def units() -> dict[str, dict[str, Any]]:
+            status = orders.status()
+            return {**status["apps"], **status["msg_servers"]}
+
+        def all_run(since: dict[str, int]) -> dict[str, dict[str, Any]]:
+            """Wait until everything runs, and those in `since` are not what they were."""
+            end = time.monotonic() + DEADLINE
+            while True:
+                found = units()
+                if all(each["ready"] for each in found.values()) and not any(
+                    found[name]["pid"] == old for name, old in since.items()
+                ):
+                    return found
+                assert time.monotonic() < end, (since, found, system.lines[-40:])
+
+        def held(found: dict[str, dict[str, Any]]) -> list[list[str]]:
+            (server,) = children(found["msg0"]["pid"])
+            return [descriptors(pid), descriptors(int(server)), children(pid), groups(pid), mounts()]
+
+        def all_call() -> None:
+            """Each caller goes on: then the message server has let go of the descriptors that it gave."""
+            for name in callers:
+                called = sum(f"| {name} " in line and "| called " in line for line in system.lines)
+                system.wait_for(lambda line, n=name: f"| {n} " in line and "| called " in line, called + 2)
+
+        all_call()
+        before = held(all_run({}))
+        for _ in range(KILLS):
+            found = all_run({})
+            victim = choice.choice(list(found))
+            init = found[victim]["pid"]
+            inner = [int(child) for child in children(init)]
+            for _ in range(choice.randrange(30)):  # somewhere in the middle of a call
+                units()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(choice.choice([init, *inner]), signal.SIGKILL)
+            all_run({victim: init})
+        all_call()
+        after = held(all_run({}))
+        assert [len(each) for each in after] == [len(each) for each in before], (before, after)
+        assert [line for line in system.lines if "AssertionError" in line] == []
+        assert system.stop() == 0
+    assert not groups(pid)
