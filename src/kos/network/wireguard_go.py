@@ -1,4 +1,4 @@
-"""WireGuard in a process (`wireguard-go`), for kernels that have none of their own.
+"""WireGuard in a process (`wireguard-go`), for kernels that have none of their own, and for ordinary users.
 
 The process runs where the traffic comes from and is given UDP sockets of the outside (`outer_sockets`):
 what lives behind its interface cannot reach the outside in any other way.
