@@ -1,7 +1,8 @@
 """Replace a running system by another one, touching only what differs.
 
-An app is left alone when everything that the manifest says of it is the same, its message servers too. The others are
-stopped, and the new ones started in the usual order. Whether the new system is any good is not judged here.
+An app is left alone when everything that the manifest says of it is the same, its message servers too.
+The others are stopped, and the new ones started in the usual order. Whether the new system is any good is not
+judged here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from kos.device.debug.grants import granted
 from kos.device.units import Unit
 from kos.manifest.model import App, Manifest
 
@@ -41,6 +43,7 @@ def difference(old: Manifest, new: Manifest) -> Difference:
         if not everything
         and _app(old.apps[name]) == _app(new.apps[name])
         and old.caller_id(name) == new.caller_id(name)
+        and granted(old.apps[name], old.options) == granted(new.apps[name], new.options)
         and not servers & set(old.apps[name].access)
     }
     return Difference(frozenset(old.apps) - same, frozenset(new.apps) - same, servers)

@@ -450,10 +450,12 @@ class AppUnit(Unit):
         if kind == GDB:
             from kos.device.debug.gdb import GdbFar  # seldom wanted
 
-            assert self.process is not None
+            if self.process is None:
+                raise KosError(f"{self.name} is just ending")
             self._debugger = GdbFar(self._host.loop, self._host.place, self.process, self._debugger)
             return self._debugger
-        assert self._channel is not None
+        if self._channel is None:
+            raise KosError(f"{self.name} has no channel: it is just ending")
         try:
             return ChannelFar(self._channel, number)
         except OSError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -195,3 +197,30 @@ def test_a_reader_that_sends_more_than_it_may_is_closed(system: RunningSystem) -
         while shell.next():
             pass
         assert f"more than the {WINDOW} bytes" in (shell.stream.reason or "")
+
+
+STARTED = "| pump               | ['HOME'"  # what the app prints
+
+
+def test_a_new_manifest_opens_and_closes_an_app(tmp_path: Path) -> None:
+    install(tmp_path, {"pump": app(CLOSED, debug=True), "other": app(CLOSED)}, options={"remote_shell": True})
+    opened = json.loads((tmp_path / "manifest.json").read_text())
+    with RunningSystem(tmp_path) as system:
+        system.wait_for(STARTED)
+        other = system.status()["apps"]["other"]["pid"]
+        with ShellReader(system, "pump") as shell, ControlClient(tmp_path) as client:
+            shell.until_prompt()
+            (tmp_path / "manifest.next.json").write_text(json.dumps(opened | {"options": {}}))
+            client.request("apply")
+            assert shell.next() == {} and "the app ended" in (shell.stream.reason or "")
+            with pytest.raises(KosError, match="does not open pump"):
+                client.stream("shell", "pump", "a test")
+        system.wait_for(STARTED, times=2)
+        with ControlClient(tmp_path) as client:
+            (tmp_path / "manifest.next.json").write_text(json.dumps(opened))
+            client.request("apply")
+        system.wait_for(STARTED, times=3)
+        with ShellReader(system, "pump") as shell:
+            shell.until_prompt()
+            assert shell.run("1 + 1") == "2\n"
+        assert system.status()["apps"]["other"]["pid"] == other, "what is not open is left alone"
