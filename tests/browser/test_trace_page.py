@@ -33,6 +33,9 @@ def test_a_trace_is_followed_filtered_paused_and_taken_along(
         expect(line).to_have_attribute("aria-label", re.compile(r"[1-9]\d* arrows between apps"))
         check(page)
         shot(page, "studio-trace")
+        page.get_by_label("App", exact=True).select_option("key_store")
+        expect(rows.filter(has_text="goes on")).to_have_count(1)  # it waits for somebody to ask
+        page.get_by_label("App", exact=True).select_option("")
         page.emulate_media(color_scheme="dark")
         for _ in range(5):
             page.get_by_role("button", name="Show less time").click()

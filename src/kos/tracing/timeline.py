@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from kos.abi.status import Status
@@ -81,7 +82,7 @@ class Timeline:
         _trim(self._peers, 4 * OPEN_MAX)
         events: list[Event] = []
         for at, app, what, text in frame.events:
-            if at >= self._since:
+            if self._since <= at <= frame.now + AHEAD_MAX:
                 events += self._state(app, at, what, text)
         for chunk in frame.chunks:
             events += self._chunk(chunk, frame.now)
@@ -92,12 +93,15 @@ class Timeline:
             )
         return events
 
-    def unfinished(self) -> list[Event]:
-        """What began and has not ended, other than with its app: calls without an answer, above all."""
+    def unfinished(self, limit: int = OPEN_MAX) -> list[Event]:
+        """What began and has not ended, other than with its app: calls without an answer, above all.
+
+        Of each app the newest `limit`.
+        """
         return [
             event
             for app, begun in self._open.items()
-            for record in begun.values()
+            for record in islice(reversed(begun.values()), limit)
             if record.time > self._ended.get(app, 0)
             for event in self._slice(app, record, None)
         ]

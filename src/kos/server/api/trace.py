@@ -20,13 +20,14 @@ router = APIRouter(prefix="/api/v1", tags=["live"], responses=ERRORS)
 
 LEASE = 15.0  # seconds that a device goes on when it hears no more of us
 RENEW = 5.0
-UNFINISHED_MAX = 256  # calls without an answer, and sleeps, that a page is told of
+UNFINISHED_MAX = 32  # calls without an answer, and sleeps, of each app that a page is told of
+UNFINISHED_EVERY = 0.5  # seconds
 
 
 @router.get("/devices/{device_id}/trace", response_class=EventStream, responses=EVENT_STREAM)
 async def trace(request: Request, own: Own, principal: CanOperateDevices, device_id: DeviceId) -> EventStream:
-    """Events `trace`: new events of the time line in Chrome's trace-event format, all that has begun and not
-    ended, and counts of lost records.
+    """Events `trace`: new events of the time line in Chrome's trace-event format, twice a second all that has
+    begun and not ended, and counts of lost records.
 
     The system must trace. Recording what apps say to each other is an act upon the device: it is audited.
     """
@@ -39,7 +40,7 @@ async def trace(request: Request, own: Own, principal: CanOperateDevices, device
             # Once more, now that what it sends is heard: the first frames tell all that is so.
             await own.bus.request(device_id, METHOD_TRACE_START, begin)
             renew_at = monotonic() + RENEW
-            quiet_until = monotonic() + KEEP_ALIVE
+            quiet_until, unfinished_at = monotonic() + KEEP_ALIVE, 0.0
             yield event("hello", {})
             while not await request.is_disconnected():
                 if monotonic() >= renew_at:
@@ -60,8 +61,10 @@ async def trace(request: Request, own: Own, principal: CanOperateDevices, device
                 except (TimeoutError, KosError):
                     continue  # nothing now, or nothing that a device of ours would send
                 events = timeline.feed(frame)
-                unfinished = timeline.unfinished()
-                counts = {"lost": timeline.lost, "invalid": timeline.invalid}
-                yield event("trace", {"events": events, "unfinished": unfinished[-UNFINISHED_MAX:], **counts})
+                told = {"events": events, "lost": timeline.lost, "invalid": timeline.invalid}
+                if monotonic() >= unfinished_at:
+                    unfinished_at = monotonic() + UNFINISHED_EVERY
+                    told["unfinished"] = timeline.unfinished(UNFINISHED_MAX)
+                yield event("trace", told)
 
     return EventStream(stream())

@@ -83,7 +83,9 @@
   function receive(message) {
     const marked = kept ?? {};
     message.events.forEach(take);
-    unfinished = message.unfinished.filter((one) => names.has(one.pid));
+    // What has ended since it was told comes among the events, from the same moment on.
+    const ended = new Set(message.events.filter((one) => one.ph === "X").map((one) => `${one.pid}/${one.tid}/${one.ts}`));
+    unfinished = (message.unfinished ?? unfinished).filter((one) => names.has(one.pid) && !ended.has(`${one.pid}/${one.tid}/${one.ts}`));
     kept = unfinished.find((one) => one.pid === marked.pid && one.tid === marked.tid && one.ts === marked.ts) ?? kept;
     for (const [app, lost] of Object.entries(message.lost)) count(app).lost = lost;
     for (const [app, bad] of Object.entries(message.invalid)) count(app).invalid = bad;
