@@ -65,6 +65,12 @@ _kos_install_packages() { # ROOT EXTRA…
     _kos_options=
     [ ! -e "$KOS_VENV/.kos-incomplete" ] || _kos_options=--force-reinstall
     _kos_make_venv "$_kos_root"
+    # A bundle for machines without a network brings every package; nothing else is asked then.
+    if [ -d "$_kos_root/setup/wheels" ]; then
+        PIP_NO_INDEX=1
+        PIP_FIND_LINKS=file://$(echo "$_kos_root/setup/wheels" | sed 's/ /%20/g')
+        export PIP_NO_INDEX PIP_FIND_LINKS
+    fi
     : >"$KOS_VENV/.kos-incomplete"
     for _kos_extra in "$@"; do
         _kos_say "installing Python packages ($_kos_extra)"
