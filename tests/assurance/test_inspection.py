@@ -27,7 +27,7 @@ from kos.device.seccomp.compiler import COMPILER_VERSION
 from kos.device.seccomp.policy import policy_for
 from kos.manifest import Context, Manifest, codec
 from kos.tool.inspection import inspect
-from tests.device.systems import RunningSystem, app, install, needs_bubblewrap
+from tests.device.systems import RunningSystem, app, install, lend_launcher, needs_bubblewrap
 
 SOURCE = """
 import time
@@ -109,6 +109,7 @@ def test_a_file_more_is_found(running: RunningSystem):
 @pytest.mark.skipif(os.geteuid() != 0, reason="not applicable: only root may read a filter")
 def test_a_relaxed_filter_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # The supervisor takes compiled filters from its cache: somebody puts one there that allows everything.
+    lend_launcher(tmp_path / "cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     policy = policy_for("python")
     key = hashlib.sha256(repr((COMPILER_VERSION, platform.machine(), policy)).encode()).hexdigest()

@@ -111,6 +111,14 @@ def compiler() -> list[str]:
     return [found] if found else [sys.executable, "-m", "ziglang", "cc"]
 
 
+def lend_launcher(cache: Path) -> None:
+    """Put our kos-launch into another XDG_CACHE_HOME: our compiler takes most of a minute for it."""
+    ours = host_launcher(cache_folder())
+    theirs = cache / "kos/launch" / ours.parent.name / ours.name
+    theirs.parent.mkdir(parents=True)
+    shutil.copy(ours, theirs)
+
+
 class RunningSystem:
     """A supervisor at work; its console lines arrive in a queue."""
 
@@ -145,11 +153,7 @@ class RunningSystem:
 
     def _as_ordinary_user(self, directory: Path) -> tuple[list[str], str, dict[str, str]]:
         """The prefix of a command, an interpreter and an environment for it."""
-        # Without a compiler on the machine the first kos-launch of a user takes most of a minute.
-        ours = host_launcher(cache_folder())
-        theirs = directory / "cache/kos/launch" / ours.parent.name / ours.name
-        theirs.parent.mkdir(parents=True)
-        shutil.copy(ours, theirs)
+        lend_launcher(directory / "cache")
         for path in [directory / "cache", *(directory / "cache").rglob("*")]:
             os.chown(path, UNPRIVILEGED, UNPRIVILEGED)
         changed = dict(os.environ)
