@@ -82,8 +82,9 @@ class Watch:
         """Reads frames; fails when what is wanted does not come in time, or is not what Perfetto opens."""
         end = time.monotonic() + DEADLINE
         while not wanted(self):
-            assert time.monotonic() < end, f"not seen: {what}; there is {sorted(self.titles())[:60]}"
-            fresh = self.timeline.feed(parse(next(self._frames)))
+            frame = next(self._frames, None) if time.monotonic() < end else None
+            assert frame is not None, f"not seen: {what}; there is {sorted(self.titles())[:60]}"
+            fresh = self.timeline.feed(parse(frame))
             self._names |= {one["pid"]: one["args"]["name"] for one in fresh if one["name"] == "process_name"}
             self.events += fresh
         if check:
@@ -110,4 +111,4 @@ class Watch:
 @contextlib.contextmanager
 def watching(system: RunningSystem) -> Iterator[Watch]:
     with system.client() as client:
-        yield Watch(client.trace(DEADLINE))
+        yield Watch(client.trace(4 * DEADLINE))
