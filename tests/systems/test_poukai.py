@@ -169,3 +169,24 @@ def test_the_option_switches_tracing_on_and_off_by_itself():
 
 def test_no_trace_is_no_different_from_before():
     assert "trace_server" not in Poukai().manifest().apps
+
+
+def test_layers_finish_from_the_lowest_up_once_all_are_set_up():
+    told: list[str] = []
+
+    def layer(name: str, below: System | None) -> System:
+        class Layer(System):
+            base = below
+
+            def setup(self, ctx: Context) -> Context:
+                told.append(f"setup {name}")
+                return ctx
+
+            def finish(self, ctx: Context) -> Context:
+                told.append(f"finish {name}")
+                return ctx
+
+        return Layer()
+
+    layer("upper", layer("lower", None)).context(Context("test"))
+    assert told == ["setup lower", "setup upper", "finish lower", "finish upper"]
