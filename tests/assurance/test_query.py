@@ -95,12 +95,16 @@ def test_the_difference_of_two_releases():
 
 def test_an_app_that_is_opened_to_people_is_told():
     new = clean()
-    new.app("station")["debug"] = True
+    new.app("sensor")["debug"] = new.app("station")["debug"] = True
     assert diff(manifest(clean()), manifest(new)).lines == ()
     new.manifest["options"]["debugger"] = True
     lines = {(line.group, line.text) for line in diff(manifest(clean()), manifest(new)).lines}
-    assert ("authority gained", "station may be opened by a debugger") in lines
-    assert "be opened by a debugger" in ask(manifest(new), "what-can", "station").render()
+    assert ("authority gained", "sensor may be opened by a debugger") in lines
+    assert not any("station may be opened" in text for _, text in lines)
+    assert "be opened by a debugger" in ask(manifest(new), "what-can", "sensor").render()
+    new.manifest["options"] |= {"debugger": False, "remote_shell": True}
+    assert "be opened by a shell" in ask(manifest(new), "what-can", "station").render()
+    assert "opened by" not in ask(manifest(new), "what-can", "sensor").render()
 
 
 def test_the_difference_turned_round_is_the_opposite():

@@ -19,7 +19,7 @@ from kos.assurance.running import RunningFacts
 from kos.assurance.secrets import argument_texts, texts
 from kos.assurance.waivers import Waiver
 from kos.manifest import AccessControl, App, Manifest, Port
-from kos.manifest.images import IMAGE
+from kos.manifest.images import IMAGE, BuiltCImage, CImage
 from kos.manifest.names import SERVICE_ENTRY
 
 Grant = tuple[App, AccessControl]
@@ -37,6 +37,13 @@ def service_of(app: App) -> str | None:
     if isinstance(app.image, _OF_THE_RUNTIME):
         return app.image.entry.removeprefix(_SERVICES).split(".")[0].split(":")[0]
     return None
+
+
+def opened_by(app: App) -> str | None:
+    """The option that lets people look into an app: a debugger into C, a shell or a console into the rest."""
+    if not app.debug or service_of(app) not in (None, "vmm"):
+        return None
+    return "debugger" if isinstance(app.image, CImage | BuiltCImage) else "remote_shell"
 
 
 class Connection(NamedTuple):

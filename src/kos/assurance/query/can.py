@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from kos.assurance.facts import Facts
+from kos.assurance.facts import Facts, opened_by, service_of
 from kos.assurance.query import reach
 from kos.assurance.query.answer import Line
 from kos.assurance.settings import items, table
@@ -49,10 +49,11 @@ def key_powers(facts: Facts, name: str) -> list[str]:
 
 def opened_to(facts: Facts, app: App) -> list[str]:
     """How people may look into it, where the manifest opens it to them."""
-    if not app.debug:
+    option = opened_by(app)
+    if option is None or not getattr(facts.options, option):
         return []
-    ways = {"remote_shell": "a shell or a guest's console", "debugger": "a debugger"}
-    return [f"be opened by {how}" for option, how in ways.items() if getattr(facts.options, option)]
+    how = {"remote_shell": "a shell", "debugger": "a debugger"}[option]
+    return [f"be opened by {'its console' if service_of(app) == 'vmm' else how}"]
 
 
 def network_powers(facts: Facts, name: str) -> list[str]:

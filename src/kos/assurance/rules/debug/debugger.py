@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kos.assurance.facts import Facts
+from kos.assurance.facts import Facts, opened_by
 from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
 
 
@@ -18,5 +18,5 @@ from kos.assurance.rule import RELEASE_ONLY, Fault, Severity, etsi, iec, rule
 )
 def check(facts: Facts) -> Iterator[Fault]:
     if facts.options.debugger:
-        open_to = [app.name for app in facts.apps.values() if app.debug]
+        open_to = [app.name for app in facts.apps.values() if opened_by(app) == "debugger"]
         yield Fault(f"the option debugger is on, for {', '.join(sorted(open_to)) or 'no app yet'}")
