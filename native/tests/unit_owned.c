@@ -75,6 +75,29 @@ static void a_single_use_token_carries_one_message(void)
     owned_drop_badge(33);
 }
 
+/* Its holder offers the next token once this one was taken: so it is not, before it was accepted. */
+static void a_one_way_message_is_taken_with_its_token(void)
+{
+    struct mailbox *mailbox = attach_mailbox(8, 88, KOS_MSG_FLAG_SEND_TOKEN);
+    post(mailbox, KOS_ABI_REQUEST_SEND, 0, 99);
+    kos_assert(take(), NULL);
+    struct received first = received;
+    kos_assert_eq(first.ticket, 99, NULL);
+    kos_assert_eq(read_word(&mailbox->taken_seq), 0, "not before its token");
+    post(mailbox, KOS_ABI_REQUEST_SEND, 0, 0); /* a holder that does not wait */
+    kos_assert(!take(), NULL);
+    owned_accepted(&first);
+    kos_assert_eq(read_word(&mailbox->taken_seq), 1, NULL);
+    kos_assert(take(), "now the second one");
+    kos_assert_eq(read_word(&mailbox->taken_seq), 2, "at once: it has no token");
+    post(mailbox, KOS_ABI_REQUEST_SEND, 0, 100);
+    kos_assert(take(), NULL);
+    first = received;
+    owned_drop_badge(88); /* revoked before its token was accepted */
+    owned_accepted(&first);
+    kos_assert(!take(), NULL);
+}
+
 static void a_queue_head_out_of_range_is_cut(void)
 {
     static const uint32_t heads[] = {KOS_ABI_QUEUE_LENGTH + 1, UINT32_MAX, 1u << 31, 0x12345678};
@@ -155,6 +178,7 @@ int main(void)
     refuses_what_the_token_does_not_allow();
     takes_one_request_at_a_time();
     a_single_use_token_carries_one_message();
+    a_one_way_message_is_taken_with_its_token();
     a_queue_head_out_of_range_is_cut();
     what_was_sent_before_the_end_arrives();
     every_mailbox_gets_its_turn();
