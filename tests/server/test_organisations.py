@@ -10,9 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from kos.abi import nkey
 from kos.server.app import create_app
+from kos.server.core.auth.limits import RateLimit
 from kos.server.core.auth.passwords import TOTP_STEP, hash_password, totp_code
 from kos.server.core.db.models import (
     Alarm,
@@ -346,19 +348,20 @@ def test_one_time_codes_from_begin_to_end(other: Server) -> None:
     made = client.post("/api/v1/me/totp").json()
     assert made["secret"] in made["uri"] and made["picture"].startswith("data:image/svg+xml")
 
-    def code(later: int = 0) -> str:
-        return totp_code(made["secret"], int(time.time() // TOTP_STEP) + later)
-
+    # Both stay good when the next step begins meanwhile.
+    now_step = int(time.time() // TOTP_STEP)
+    first, second = (totp_code(made["secret"], now_step + later) for later in (0, 1))
     assert client.put("/api/v1/me/totp", json={"secret": made["secret"], "code": "000"}).status_code == 400
-    client.put("/api/v1/me/totp", json={"secret": made["secret"], "code": code(-1)}).raise_for_status()
+    client.put("/api/v1/me/totp", json={"secret": made["secret"], "code": first}).raise_for_status()
     with other.client() as fresh:
         login = {"email": "codes@example.org", "password": PASSWORD}
         assert "one-time code" in fresh.post("/api/v1/login", json=login).json()["detail"]
-        assert fresh.post("/api/v1/login", json={**login, "code": code(-1)}).status_code == 401, "it was used"
-        used = code()
-        assert fresh.post("/api/v1/login", json={**login, "code": used}).status_code == 200
-        assert fresh.post("/api/v1/login", json={**login, "code": used}).status_code == 401
-    off = {"password": "not the password", "code": code(1)}
+        assert fresh.post("/api/v1/login", json={**login, "code": first}).status_code == 401, "it was used"
+        assert fresh.post("/api/v1/login", json={**login, "code": second}).status_code == 200
+        assert fresh.post("/api/v1/login", json={**login, "code": second}).status_code == 401
+    with other.services.database.write() as session:  # as if half a minute had passed
+        session.execute(update(User).where(User.email == "codes@example.org").values(totp_step=0))
+    off = {"password": "not the password", "code": second}
     assert client.post("/api/v1/me/totp/off", json=off).status_code == 403
     client.post("/api/v1/me/totp/off", json={**off, "password": PASSWORD}).raise_for_status()
     with other.client() as fresh:
@@ -376,6 +379,16 @@ def test_a_person_of_a_group_decides_for_that_group_only(other: Server) -> None:
     assert client.put(f"{path}/overlay", json={"overlay_id": None}).status_code == 403
     assert client.delete(path).status_code == 403
     assert client.post("/api/v1/groups", json={"name": "wide", "query": "*"}).status_code == 403
+
+
+def test_one_client_does_not_take_all(other: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = other.login()
+    made = admin.post("/api/v1/tokens", json={"name": "busy", "scopes": ["devices.read"]}).json()
+    monkeypatch.setattr(other.services, "request_limit", RateLimit(burst=3, per_minute=0.001))
+    with other.client(authorization=f"Bearer {made['token']}") as client:
+        answers = [client.get("/api/v1/devices").status_code for _ in range(5)]
+    assert answers == [200, 200, 200, 429, 429]
+    assert admin.get("/api/v1/devices").status_code == 200, "the others go on"
 
 
 def test_a_token_does_what_its_scopes_say_until_it_ends(other: Server) -> None:

@@ -42,6 +42,8 @@ from kos.server.settings import Settings
 
 log = logging.getLogger(__name__)
 
+REQUESTS_AT_ONCE = 2000  # of one person or token
+REQUESTS_PER_MINUTE = 12_000
 FIRST_PASSWORD = "KOS_SERVER_ADMIN_PASSWORD"
 
 
@@ -56,6 +58,7 @@ class Services:
         self.tokens = DownloadTokens(read_or_create(settings.keys / "download.key", secrets.token_bytes(32)))
         self.studio_csrf = secrets.token_hex(32)
         self.claim_limit = RateLimit(burst=10, per_minute=10)
+        self.request_limit = RateLimit(burst=REQUESTS_AT_ONCE, per_minute=REQUESTS_PER_MINUTE)
         self.login_limit = RateLimit(burst=10, per_minute=20)
         self.oidc = Provider(settings)
         self.tracer = Tracer(settings.otlp, f"kos-{settings.product}")

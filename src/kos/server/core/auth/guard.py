@@ -59,7 +59,9 @@ def _principal(request: HTTPConnection) -> Principal:
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret.startswith(TOKEN_PREFIX):
             raise Unauthorized("expected a bearer token", hint="make one under Access → Tokens")
-        return _token(own, secret, remote)
+        principal = _token(own, secret, remote)
+        own.request_limit.spend(principal.name)
+        return principal
     if own.settings.studio:
         principal = _local(request, own, remote)
     else:
@@ -68,6 +70,7 @@ def _principal(request: HTTPConnection) -> Principal:
             raise Unauthorized("not logged in")
         with own.database.read() as session:
             principal = principal_of_cookie(session, secret, remote)
+        own.request_limit.spend(principal.name)
     return principal
 
 
