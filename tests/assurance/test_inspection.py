@@ -22,9 +22,9 @@ from kos.assurance.registry import rule_by_id
 from kos.assurance.rule import Depth
 from kos.assurance.running import parse_status
 from kos.device.launcher import cache_folder, host_launcher
-from kos.device.runtime import host_runtime
 from kos.device.seccomp.compiler import COMPILER_VERSION
 from kos.device.seccomp.policy import policy_for
+from kos.device.staging import host_runtime
 from kos.manifest import Context, Manifest, codec
 from kos.tool.inspection import inspect
 from tests.device.systems import RunningSystem, app, install, lend_launcher, needs_bubblewrap

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
 
 TEXT_MAX = 4096  # characters of a text without a limit of its own
 INTEGER_MAX = 1 << 53  # what every JSON reader keeps exact

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
 from kos.abi.reader import NAME, SERIES, Reader, clean, is_number
+from kos.abi.records import asdict, dataclass, field, replace
 
 SESSION_VERSION = 1
 

@@ -6,9 +6,9 @@ Used by whoever reads a shell; an app's own end is `kos.app.shell`.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
 
 LINE_MAX = 4 << 20  # bytes of one object from an app, which may print a lot at once
 

@@ -11,10 +11,10 @@ Plain Python: no import outside the standard library, no I/O.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from kos.abi.debug import PIECE_MAX
 from kos.abi.errors import KosError
+from kos.abi.records import dataclass
 
 # What a stream is, by the kind of the app's image; a kind that is not here has none.
 SHELL = "shell"  # an interpreter in a Python app: a JSON object a line, see below

@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass, field
-from typing import Any
 
 from kos.abi import trace
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
 from kos.abi.message import APP_NAME_MAX
 from kos.abi.reader import Reader, clean
+from kos.abi.records import dataclass, field
 
 FRAME_MAX = 128 * 1024  # bytes of one frame as JSON
 APPS_MAX = 1024

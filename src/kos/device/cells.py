@@ -9,12 +9,12 @@ import json
 import os
 import resource
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kos.abi.debug import ENVIRON_CONSOLE, ENVIRON_SHELL, THREADS
 from kos.abi.errors import KosError
 from kos.abi.network import ENVIRON as NETWORK_ENVIRON
+from kos.abi.records import dataclass
 from kos.abi.stream import CONSOLE, SHELL
 from kos.abi.stream import GDB as GDB_STREAM
 from kos.device.limits import Mechanism, Wanted

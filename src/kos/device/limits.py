@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+
+from kos.abi.hints import Protocol
+from kos.abi.records import dataclass
 
 CGROUPS = Path("/sys/fs/cgroup")
 MIB = 1 << 20

@@ -14,10 +14,10 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
+from kos.abi.hints import Any, Protocol
+from kos.abi.records import dataclass, field
 from kos.device.limits import Group
 from kos.device.loop import Loop, Timer
 from kos.device.network.client import Join

@@ -8,8 +8,8 @@ judged here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
+from kos.abi.records import dataclass, replace
 from kos.device.debug.grants import granted
 from kos.device.units import Unit
 from kos.manifest.model import App, Manifest

@@ -8,9 +8,9 @@ namespace and the cell keeps the user's uid, alone in its process namespace. Eve
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from kos.abi.records import dataclass, field
 from kos.device.runtime import LAUNCH_NAME, Bind, Runtime
 
 # App uids start here: systemd's map of uids (uids-gids) leaves 1,879,048,192 to 2,147,483,647 unused.

@@ -5,11 +5,11 @@ Message servers are asked for what they know; one that does not answer in time i
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
+from kos.abi.digest import sha256_hex
+from kos.abi.hints import TYPE_CHECKING, Any
 from kos.device.units import FAILED, PAUSED, WAITING, AppUnit, Unit
 from kos.manifest import codec
 from kos.manifest.model import Manifest
@@ -98,7 +98,7 @@ def system(supervisor: Supervisor, messages: dict[str, dict[str, Any]]) -> dict[
 
 def digest(manifest: Manifest) -> str:
     """The SHA-256 of a manifest's canonical form."""
-    return hashlib.sha256(codec.dump(manifest)).hexdigest()
+    return sha256_hex(codec.dump(manifest))
 
 
 def state(supervisor: Supervisor) -> str:

@@ -8,7 +8,6 @@ It decides about apps and trusts none of them: whatever it reads from one is bou
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import resource
@@ -18,9 +17,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
 from kos.device import status
 from kos.device.cells import Place
 from kos.device.console.lines import printable
@@ -29,7 +28,6 @@ from kos.device.console.parse import coloured
 from kos.device.control.server import ControlServer, Stream
 from kos.device.debug import streams
 from kos.device.debug.postmortem import PostMortems, record_of
-from kos.device.launcher import cache_folder, host_launcher
 from kos.device.limits import detect
 from kos.device.loop import Loop
 from kos.device.network.plan import plan_network
@@ -37,7 +35,6 @@ from kos.device.network.system import SystemNetwork
 from kos.device.order import dependencies
 from kos.device.process import End
 from kos.device.replace import Replacement, difference
-from kos.device.runtime import host_runtime
 from kos.device.sandbox import running_as_root
 from kos.device.tracing import Tracing
 from kos.device.units import FAILED, PAUSED, RUNNING, STOPPED, WAITING, AppUnit, ServerUnit, Unit
@@ -202,14 +199,19 @@ class Supervisor:
             if unit.state == WAITING and self._may_start(unit):
                 unit.start()
                 return True
+            if isinstance(unit, AppUnit) and unit.held and self._may_run(unit):
+                unit.admit()
+                return True
         return False
 
     def _may_start(self, unit: Unit) -> bool:
-        if isinstance(unit, AppUnit):
-            return all(server.ready for server in unit.servers) and all(
-                self.apps[name].settled for name in self.needs[unit.name]
-            )
-        return True
+        return not isinstance(unit, AppUnit) or unit.may_start_ahead or self._may_run(unit)
+
+    def _may_run(self, app: AppUnit) -> bool:
+        """Whether all that it needs is there."""
+        return all(server.ready for server in app.servers) and all(
+            self.apps[name].settled for name in self.needs[app.name]
+        )
 
     def _stop_next(self) -> bool:
         alive = [app for app in self.apps.values() if app.process]
@@ -396,6 +398,11 @@ def print_console(console: Console) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; → its exit status."""
+    import argparse  # a device calls `run` itself
+
+    from kos.device.launcher import cache_folder, host_launcher
+    from kos.device.staging import host_runtime
+
     parser = argparse.ArgumentParser(prog="kos.device.supervisor", description="Run a system.")
     parser.add_argument("--dir", type=Path, required=True, help="holds manifest.json and store/")
     parser.add_argument("--quiet", action="store_true", help="do not print the console")

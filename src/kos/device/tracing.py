@@ -7,9 +7,9 @@ looks into them. Nothing is sampled or passed on while nobody watches.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 from kos.abi import services, trace
+from kos.abi.hints import TYPE_CHECKING, Any
 from kos.device import schedule
 from kos.device.control.server import Operation, Stream
 from kos.manifest.model import App, Manifest

@@ -15,10 +15,10 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
 
 from kos.abi.debug import THREADS
 from kos.abi.errors import KosError
+from kos.abi.hints import TYPE_CHECKING, Any, Protocol
 from kos.abi.stream import CONSOLE, GDB, SHELL
 from kos.device import tracing
 from kos.device.cells import Place, app_cell, server_cell, wanted_limits
@@ -35,6 +35,7 @@ from kos.device.process import End, Process
 from kos.device.restart import RestartDecision
 from kos.device.sandbox import Cell
 from kos.device.storage import usage
+from kos.manifest.images import ServiceImage
 from kos.manifest.model import App, Manifest, Restart
 from kos.manifest.resources import Supervisor as SupervisorResource
 
@@ -270,14 +271,12 @@ class ServerUnit(Unit):
     def on_event(self, callback: Callable[[ServerUnit, dict[str, Any]], None]) -> None:
         self._on_event = callback
 
-    def register(self, app: App, caller_id: int) -> socket.socket:
-        """A new control connection for an app; → the app's end."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def register(self, app: App, caller_id: int, connection: socket.socket) -> None:
+        """Hand over the end of a control connection whose other end an app has."""
         access = {port: {"role": grant.role} for port, grant in app.access[self.name].items()}
         order = {"op": "register", "app": app.name, "id": caller_id, "access": access}
-        with ours:
-            self.send(order | tracing.registration(self._host.manifest, app, self.name), [ours.fileno()])
-        return theirs
+        order |= tracing.registration(self._host.manifest, app, self.name)
+        self.send(order, [connection.fileno()])
 
     def send(self, order: dict[str, Any], descriptors: list[int] | None = None) -> None:
         """Send an order; a server that takes none any more is killed, and its end does the rest."""
@@ -361,6 +360,8 @@ class AppUnit(Unit):
         self.app = app
         self.late = False  # it was not ready in time: nobody waits for it any more
         self.servers = [servers[name] for name in sorted(app.access)]
+        self._held: list[tuple[ServerUnit, socket.socket]] = []  # control connections that nobody serves yet
+        self._running = False
         self._channel: socket.socket | None = None  # to the app, where the manifest opens it
         self._debugger: GdbFar | None = None  # the newest
 
@@ -368,6 +369,36 @@ class AppUnit(Unit):
     def settled(self) -> bool:
         """Whether those who need it may start: it is ready, or waiting for it makes no sense."""
         return self.ready or self.late or self.state in (STOPPED, FAILED)
+
+    @property
+    def may_start_ahead(self) -> bool:
+        """Whether it may start before those whom it needs: a service of ours, which does nothing before its
+        first question to a message server is answered.
+        """
+        return isinstance(self.app.image, ServiceImage) and all(server.process for server in self.servers)
+
+    @property
+    def held(self) -> bool:
+        """Whether nobody answers it yet, because those whom it needs are not ready."""
+        return bool(self._held)
+
+    def admit(self) -> None:
+        """Let its message servers answer it: those whom it needs are ready."""
+        caller_id = self._host.manifest.caller_id(self.name)
+        for server, connection in self._held:
+            server.register(self.app, caller_id, connection)
+        self._let_go()
+        self._expect_ready()
+
+    def _let_go(self) -> None:
+        for _server, connection in self._held:
+            connection.close()
+        self._held.clear()
+
+    def _expect_ready(self) -> None:
+        """Its time to become ready begins when it runs and somebody answers it."""
+        if self._running and self.servers and not self.held and not self.ready:
+            self._later(READY_SECONDS, self._not_ready)
 
     def is_ready(self) -> None:
         """Its message server says that the app called kos_app_ready()."""
@@ -383,10 +414,10 @@ class AppUnit(Unit):
         super().on_end(end)
 
     def on_started(self) -> None:
+        self._running = True
         if not self.servers:
             self.is_ready()  # it has nobody to say so to
-        else:
-            self._later(READY_SECONDS, self._not_ready)
+        self._expect_ready()
         if wanted_limits(self.app).storage is not None:
             self._later(STORAGE_SECONDS, self._check_storage)
 
@@ -430,8 +461,11 @@ class AppUnit(Unit):
         return wanted_limits(self.app, threads=THREADS if self._granted() == SHELL else 0)
 
     def _connections(self) -> list[socket.socket]:
-        caller_id = self._host.manifest.caller_id(self.name)
-        connections = [server.register(self.app, caller_id) for server in self.servers]
+        connections = []
+        for server in self.servers:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._held.append((server, ours))
+            connections.append(theirs)
         for resource in self.app.resources_of(SupervisorResource):
             connections.append(self._host.supervisor_connection(self.name, resource.streams))
         if self._host.network.serves(self.name):
@@ -468,5 +502,7 @@ class AppUnit(Unit):
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+        self._running = False
+        self._let_go()
         for server in self.servers:
             server.send({"op": "unregister", "app": self.name})

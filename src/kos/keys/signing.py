@@ -10,13 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
+from kos.abi.records import dataclass
 
 FORMAT, VERSION = "kos.signature", 1
 TRUST_FORMAT = "kos.trust"
@@ -70,6 +67,8 @@ def sign(manifest: bytes, private_key: bytes, context: bytes = CONTEXT) -> bytes
         private_key: 32 raw bytes.
         context: what kind of thing is signed.
     """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     key = Ed25519PrivateKey.from_private_bytes(private_key)
     document = {
         "format": FORMAT,
@@ -86,6 +85,10 @@ def verify(document: bytes, manifest: bytes, where: str = "signature", context: 
     Raises:
         KosError: it is not a signature of them.
     """
+    # They load OpenSSL: not when a device starts, only when something is verified.
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     fields = _fields(document, DOCUMENT_MAX, FORMAT, where)
     key, signature = fields.get("key"), fields.get("signature")
     if not isinstance(key, str) or not _KEY.fullmatch(key):

@@ -7,8 +7,8 @@ What only makes manifests is loaded when it is first named: a device reads them,
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+from kos.abi.hints import TYPE_CHECKING, Any
 from kos.manifest.errors import ManifestError
 from kos.manifest.images import (
     BuiltCImage,

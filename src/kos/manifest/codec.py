@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
+from kos.abi.hints import Any
 from kos.manifest import limits
 from kos.manifest.errors import ManifestError
 from kos.manifest.fields import brief, json_definition

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from typing import Any, TypeVar
 
+from kos.abi.hints import Any, TypeVar
 from kos.manifest import limits
 from kos.manifest.errors import ManifestError
 from kos.manifest.fields import brief

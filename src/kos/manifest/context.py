@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
 
+from kos.abi.hints import Any, Protocol
+from kos.abi.records import dataclass, field, replace
 from kos.manifest import names
 from kos.manifest.config import Config
 from kos.manifest.errors import ManifestError

@@ -11,8 +11,8 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from kos.abi.hints import Any
 from kos.manifest import limits
 from kos.manifest.fields import Member, OneOf, Record
 from kos.manifest.images import IMAGE

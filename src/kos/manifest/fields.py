@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from kos.abi.hints import Any
 from kos.manifest import limits
 from kos.manifest.errors import ManifestError
 from kos.manifest.frozen import FrozenDict, freeze, thaw

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar
+
+from kos.abi.hints import Any, NoReturn, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from kos.abi.records import dataclass
 from kos.manifest import limits
 from kos.manifest.fields import ListOf, Member, Nullable, OneOf, Record, Whole
 from kos.manifest.names import PROGRAM, PROJECT_PATH, PYTHON_ENTRY, SERVICE_ENTRY, SHA256

@@ -8,15 +8,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from kos.abi.errors import KosError
+from kos.abi.records import dataclass
 from kos.manifest import limits
 from kos.manifest.config import Config
 from kos.manifest.errors import ManifestError
@@ -134,6 +133,8 @@ def _user_errors(root: Path) -> Iterator[None]:
     except SyntaxError as error:
         raise ManifestError(f"{error.msg}", where=f"{error.filename}:{error.lineno}") from error
     except Exception as error:
+        import traceback
+
         lines = [frame for frame in traceback.extract_tb(error.__traceback__)]
         theirs = [frame for frame in lines if Path(frame.filename).is_relative_to(root)]
         if not theirs:

@@ -6,10 +6,10 @@ The `Record` tables at the end describe every field once; see `fields.py` for wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
+from kos.abi.hints import Any
+from kos.abi.records import dataclass, field
 from kos.manifest import limits, names
 from kos.manifest.errors import ManifestError
 from kos.manifest.fields import (

@@ -6,8 +6,8 @@ A manifest carries only the options that differ from their default.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from kos.abi.records import dataclass, fields
 from kos.manifest import limits
 from kos.manifest.fields import Flag, MapOf, Member, Nullable, Number, Record, Text, Whole
 from kos.manifest.frozen import EMPTY
@@ -84,8 +84,5 @@ _KINDS = {
 # Every other option is a flag.
 OPTIONS = Record(
     Options,
-    {
-        name: Member(_KINDS.get(name, Flag()), field.default, omit=True)
-        for name, field in Options.__dataclass_fields__.items()
-    },
+    {one.name: Member(_KINDS.get(one.name, Flag()), one.default, omit=True) for one in fields(Options)},
 )

@@ -13,8 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
+from kos.abi.hints import Any
 from kos.manifest import codec
 from kos.manifest.errors import ManifestError
 from kos.manifest.model import Manifest

@@ -6,8 +6,8 @@ What a board is made of (memory map, boot chain, flashing) is in `kos.platforms`
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 
+from kos.abi.records import dataclass
 from kos.manifest import limits
 from kos.manifest.errors import ManifestError
 

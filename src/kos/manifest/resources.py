@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from kos.abi.records import dataclass
 from kos.manifest import limits
 from kos.manifest.fields import Flag, ListOf, Member, OneOf, Record, Whole
 from kos.manifest.names import BUS_NAME, DEVICE_NAME

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
 
+from kos.abi.hints import Any, ClassVar
 from kos.manifest.config import Config
 from kos.manifest.context import Context
 from kos.manifest.errors import ManifestError

@@ -14,10 +14,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network, NetmaskValueError
-from typing import Any
 
+from kos.abi.hints import Any
+from kos.abi.records import dataclass
 from kos.abi.services import PORT_INTERNET
 from kos.manifest.errors import ManifestError
 from kos.manifest.model import App, Manifest

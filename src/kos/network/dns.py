@@ -4,10 +4,10 @@ Pure."""
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from kos.abi.errors import KosError
+from kos.abi.records import dataclass
 
 MESSAGE_MAX = 1232  # bytes, as DNS Flag Day 2020 says; longer answers are cut off
 NAME_MAX = 253  # characters

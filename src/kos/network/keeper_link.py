@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
-from typing import Any
 
 from kos.abi import network as wire
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
 
 
 class KeeperLink:

@@ -12,9 +12,9 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from kos.abi.errors import KosError
+from kos.abi.hints import TypeVar
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000

@@ -9,9 +9,9 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 
 from kos.abi.errors import KosError
+from kos.abi.records import dataclass
 from kos.network.namespaces import in_namespace
 
 TIMEOUT = 20.0  # seconds

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv6Address
+
+from kos.abi.records import dataclass
 
 RTM_NEWNDUSEROPT = 68  # linux/rtnetlink.h
 RTMGRP_ND_USEROPT = 1 << 19

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_network
 
 from kos.abi.errors import KosError
+from kos.abi.records import dataclass
 from kos.network import netlink
 from kos.network.netlink import Netlink, attribute, attributes, nested
 

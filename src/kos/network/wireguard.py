@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Protocol
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Protocol
+from kos.abi.records import dataclass, field
 
 KEY_SIZE = 32  # bytes of an X25519 key
 KEEPALIVE_MAX = 65535  # seconds

@@ -65,7 +65,7 @@ import sys
 
 sys.path[:0] = ["/usr/lib/kos/python"]
 sys.path.append("/usr/lib/python3/dist-packages")
-from kos.device.init.main import main
+from kos.device.init.start import main
 
 main()
 """

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from kos.abi.records import dataclass
 from kos.device.console.lines import CONTINUED, SUPERVISOR, WHOLE
 
 _LINE = re.compile(r"\| *(?P<time>\d+\.\d{3})\| (?P<app>\S+) *(?P<marker>[|+]) ?(?P<text>.*)", re.DOTALL)

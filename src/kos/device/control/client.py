@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Any, Self
 from kos.device.control.address import short_address
 from kos.device.control.stream import ControlCarrier, StreamReader
 

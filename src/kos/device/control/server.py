@@ -12,9 +12,9 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
 from kos.device.control.address import short_address
 from kos.device.loop import Loop
 

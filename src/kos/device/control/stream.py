@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
+import os
 import threading
-from typing import TYPE_CHECKING, Protocol
 
 from kos.abi.debug import PIECE_MAX
 from kos.abi.errors import KosError
+from kos.abi.hints import TYPE_CHECKING, Protocol
 from kos.abi.stream import WINDOW
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class ControlCarrier:
 
     def __init__(self, client: ControlClient, kind: str, app: str, who: str) -> None:
         self._client = client
-        self._identity = secrets.token_hex(4)
+        self._identity = os.urandom(4).hex()
         client.request("stream.open", app=app, kind=kind, id=self._identity, who=who)
         client.unlimited()
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-from typing import Protocol
 
 from kos.abi.debug import BYTES, CLOSE, HEAD, OPEN, PACKET_MAX, PIECE_MAX
+from kos.abi.hints import Protocol
 
 
 class Far(Protocol):

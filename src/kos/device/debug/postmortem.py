@@ -12,8 +12,8 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from kos.abi.hints import Any
 from kos.device.process import End
 
 RECORDS_MAX = 64  # beyond it the oldest go

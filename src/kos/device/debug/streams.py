@@ -11,10 +11,10 @@ import binascii
 import itertools
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from kos.abi.debug import PIECE_MAX, SHELL_LINE_MAX
 from kos.abi.errors import KosError
+from kos.abi.hints import TYPE_CHECKING, Any
 from kos.abi.stream import ID, REASON_MAX, SHELL, STREAMS_MAX, WHO_MAX, WINDOW
 from kos.device.console.lines import printable
 from kos.device.control.server import Stream

@@ -6,16 +6,14 @@ the boot loader counts the attempt and falls back.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import sys
 import time
-import traceback
-from typing import Any
 
 from kos.abi.errors import KosError
-from kos.device.init import mounts, system
+from kos.abi.hints import Any
+from kos.device.init import children, mounts, system
+from kos.device.init.power import AGAIN, OFF, end
 from kos.device.init.watchdog import Watchdog
 from kos.device.store import generations
 from kos.device.store.filesystem import FileSystem
@@ -25,20 +23,10 @@ from kos.device.upgrade.slots import PARTS, Slots
 from kos.manifest import codec
 from kos.manifest.model import Manifest
 
-_RB_AUTOBOOT, _RB_POWER_OFF = 0x01234567, 0x4321FEDC
 _FEEDS = 4  # times that the watchdog is fed in its period
 # Until the manifest is known: a system that does not get that far is reset too.
 _FIRST_WATCHDOG = 60.0
 _ATTEMPTS = 3  # starts of a generation whose own manifest cannot be asked
-
-
-def main() -> None:
-    """What the image's /usr/lib/kos/init runs."""
-    try:
-        run()
-    except BaseException:
-        traceback.print_exc()
-        end(_RB_AUTOBOOT)
 
 
 def say(text: str) -> None:
@@ -46,13 +34,17 @@ def say(text: str) -> None:
     print(f"|{time.monotonic():11.3f}| {'init':<18} | {text}", flush=True)
 
 
-def run() -> None:
-    """Everything that process 1 does."""
-    os.environ.clear()
-    os.environ.update({"PATH": "/usr/sbin:/usr/bin", "HOME": "/", "LANG": "C.UTF-8"})
-    mounts.mount_base()
-    mounts.load_drivers()
+def run(began: float, drivers: int) -> None:
+    """Everything that process 1 does once it is complete.
+
+    Args:
+        began: when it began, by the kernel's clock, in seconds.
+        drivers: the process that loads drivers.
+    """
+    imported = time.monotonic()
+    mounts.wait_for_drivers(drivers)
     watchdog = Watchdog(_FIRST_WATCHDOG)
+    loaded = time.monotonic()
     mounts.mount_storage()
     slot = mounts.command_line().get("slot", "")
     store = Store(mounts.DATA / "store")
@@ -62,10 +54,14 @@ def run() -> None:
     seconds = manifest.options.watchdog
     watchdog.set_period(seconds)
     say(f"generation {generation.number} ({generation.state}), release {generation.release}, slot {slot}")
+    say(
+        f"boot: {began:.3f} s kernel and Python, {imported - began:.3f} s imports,"
+        f" {loaded - imported:.3f} s drivers, {time.monotonic() - loaded:.3f} s storage"
+    )
     say(f"watchdog: {f'{seconds:g} s' if watchdog.armed else 'none'}")
     system.prepare(store, mounts.DATA, mounts.KEYS)
-    supervisor = system.start(lambda: system.run_supervisor(document))
-    engine = system.start(lambda: system.run_engine(store, slots, generation.number, tell, restart))
+    supervisor = children.start(lambda: system.run_supervisor(document))
+    engine = children.start(lambda: system.run_engine(store, slots, generation.number, tell, restart))
     keep(watchdog, {supervisor: "the supervisor", engine: "the upgrade engine"})
 
 
@@ -105,7 +101,7 @@ def settle_record(slots: Slots, reboot_to: str) -> None:
     if reboot_to:
         say(f"no generation of slot {slots.running} works, starting slot {reboot_to}")
         slots.write_record(record.confirm(reboot_to))
-        end(_RB_AUTOBOOT)
+        end(AGAIN)
     if record.trial and record.trial != slots.running:
         slots.write_record(record.give_up())
 
@@ -148,11 +144,11 @@ def keep(watchdog: Watchdog, children: dict[int, str]) -> None:
             say("restart" if found.si_signo == signal.SIGUSR1 else "power off")
             watchdog.feed()
             stop_system(children)
-            end(_RB_AUTOBOOT if found.si_signo == signal.SIGUSR1 else _RB_POWER_OFF)
+            end(AGAIN if found.si_signo == signal.SIGUSR1 else OFF)
         for name, status in buried(children):
             say(f"{name} ended with {status}")
             # An orderly end was asked for on the control socket; anything else is a reason to start anew.
-            end(_RB_POWER_OFF if status == 0 else _RB_AUTOBOOT)
+            end(OFF if status == 0 else AGAIN)
 
 
 def buried(children: dict[int, str]) -> list[tuple[str, int]]:
@@ -178,11 +174,3 @@ def stop_system(children: dict[int, str]) -> None:
     while any(name == "the supervisor" for name in children.values()) and time.monotonic() < deadline:
         signal.sigtimedwait({signal.SIGCHLD}, 1.0)
         buried(children)
-
-
-def end(how: int) -> None:
-    """Write everything to the storage and leave."""
-    os.sync()
-    sys.stdout.flush()
-    ctypes.CDLL(None).reboot(how)
-    signal.pause()

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-import subprocess
 from pathlib import Path
 
 from kos.abi.errors import KosError
+from kos.device.init import children
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 1, 2, 4, 8, 1024
@@ -76,9 +76,25 @@ def mount_storage() -> None:
     try:
         mount(data, str(DATA), "ext4", flags)
     except KosError:
-        subprocess.run(["/usr/sbin/e2fsck", "-y", data], stdin=subprocess.DEVNULL, check=False)
+        _run("/usr/sbin/e2fsck", "-y", data)
         mount(data, str(DATA), "ext4", flags)
     mount(str(storage("kos-keys")), str(KEYS), "ext4", flags | MS_NOEXEC)
+
+
+def start_drivers() -> int:
+    """Load drivers in a process of its own, which `wait_for_drivers` waits for."""
+    return children.start(load_drivers)
+
+
+def wait_for_drivers(pid: int) -> None:
+    """Return when all are loaded.
+
+    Raises:
+        KosError: something else happened than a module that does not load.
+    """
+    _pid, status = os.waitpid(pid, 0)
+    if status:
+        raise KosError(f"loading drivers ended with {os.waitstatus_to_exitcode(status)}")
 
 
 def load_drivers() -> None:
@@ -94,8 +110,13 @@ def load_drivers() -> None:
 
 
 def _modprobe(*words: str) -> None:
-    command = ["/usr/sbin/modprobe", "--all", "--quiet", *words]
-    subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+    _run("/usr/sbin/modprobe", "--all", "--quiet", *words)
+
+
+def _run(*command: str) -> None:
+    """Run a program without input to its end, whatever that is. `subprocess` takes longer to import."""
+    null = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
+    os.waitpid(os.posix_spawn(command[0], command, os.environ, file_actions=[null]), 0)
 
 
 def command_line() -> dict[str, str]:

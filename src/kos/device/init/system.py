@@ -1,23 +1,29 @@
 """The running system of a device: the supervisor in a process of its own, on the generation that was chosen.
 
 The process is forked and not started anew, because a second interpreter would take longer than all of the
-rest.
+rest; what it needs is imported before, while the drivers load.
 """
 
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from kos.abi.hints import Any
+from kos.device.cells import Place
+from kos.device.limits import detect
+from kos.device.loop import Loop
+from kos.device.runtime import image_runtime
 from kos.device.store.store import Store
+from kos.device.supervisor import Supervisor
 from kos.device.upgrade.slots import Slots
+from kos.manifest import codec
 
 RUN = Path("/run/kos")
 DIRECTORY = RUN / "system"  # what the supervisor calls its place
 IMAGE = Path("/usr/lib/kos/packages")
+_ENGINE_NICE = 10
 PACKAGES = RUN / "packages"
 
 
@@ -40,16 +46,9 @@ def prepare(store: Store, data: Path, keys: Path) -> None:
 
 def run_supervisor(manifest: bytes) -> None:
     """Run the system until it is told to stop; what the supervisor's process does."""
-    from kos.device.cells import Place
-    from kos.device.limits import detect
-    from kos.device.loop import Loop
-    from kos.device.runtime import runtime_with
-    from kos.device.supervisor import Supervisor
-    from kos.manifest import codec
-
     (DIRECTORY / "manifest.json").write_bytes(manifest)
     loop = Loop()
-    place = Place(DIRECTORY, runtime_with(PACKAGES), detect("kos"), True, owns_machine=True)
+    place = Place(DIRECTORY, image_runtime(PACKAGES), detect("kos"), True, owns_machine=True)
     supervisor = Supervisor(place, codec.load(manifest, where="manifest.json"), loop)
     supervisor.console.subscribe(lambda line: print(line, flush=True))
     supervisor.run()
@@ -63,25 +62,10 @@ def run_engine(
     tell: Callable[[dict[str, Any]], None],
     restart: Callable[[], None],
 ) -> None:
-    """Serve upgrades; what the engine's process does."""
+    """Serve upgrades; what the engine's process does. It gives way to the system that starts, or runs."""
+    os.nice(_ENGINE_NICE)
     from kos.device.upgrade import service
     from kos.device.upgrade.engine import Device, Engine
 
     device = Device(DIRECTORY, store, slots, DIRECTORY / "keys", restart)
     service.run(Engine(device, running), tell, DIRECTORY)
-
-
-def start(work: Callable[[], None]) -> int:
-    """Run `work` in a new process; its pid."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        os.setsid()
-        work()
-        code = 0
-    except BaseException:
-        traceback.print_exc()  # nothing after this would tell
-    finally:
-        os._exit(code)

@@ -6,8 +6,8 @@ Each takes the calling app and the packet's words and data, checks them, acts on
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable
-from typing import NamedTuple
 
 from kos.abi import message
 from kos.abi.control import ABI_VERSION, Complaint, Event, Op, TokenKind
@@ -31,14 +31,15 @@ from kos.device.msgserver.tables import (
 Words = tuple[int, int, int, int, int, int]
 
 
-class Answer(NamedTuple):
+class Answer(namedtuple("_Answer", "status words data descriptors sent", defaults=((), b"", (), None))):
     """A reply packet. `sent` runs once it is on its way, to let go of descriptors that it carried."""
 
+    __slots__ = ()
     status: Status
-    words: tuple[int, ...] = ()
-    data: bytes = b""
-    descriptors: tuple[int, ...] = ()
-    sent: Callable[[], None] | None = None
+    words: tuple[int, ...]
+    data: bytes
+    descriptors: tuple[int, ...]
+    sent: Callable[[], None] | None
 
 
 COMPLAINTS = {

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from dataclasses import dataclass, field
 from enum import Enum
 
 from kos.abi import message, trace
 from kos.abi.control import TokenKind
+from kos.abi.records import dataclass, field
 from kos.abi.status import Status
 from kos.device.msgserver.mailbox import AppPage, SharedBuffer, SharedMailbox, TraceRing
 

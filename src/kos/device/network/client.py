@@ -12,10 +12,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from kos.abi import network as wire
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
 from kos.device.network.plan import NetworkPlan
 from kos.network.namespaces import CLONE_NEWNET, CLONE_NEWUSER, set_namespace
 

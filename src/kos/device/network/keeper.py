@@ -16,10 +16,10 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from kos.abi import network as wire
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
 from kos.device.loop import Loop
 from kos.device.network.hub import Hub
 from kos.device.network.links import Links

@@ -10,12 +10,12 @@ import contextlib
 import os
 import socket
 import struct
-from dataclasses import asdict
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from pathlib import Path
-from typing import Any
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
+from kos.abi.records import asdict
 from kos.network import rdnss
 from kos.network.namespaces import own_network_namespace
 from kos.network.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK, Rtnl

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
-from typing import Any
 
+from kos.abi.hints import Any
+from kos.abi.records import asdict, dataclass, field
 from kos.abi.services import PORT_ETHERNET, PORT_MQTT
 from kos.manifest.model import Manifest
 from kos.manifest.resources import Network

@@ -11,10 +11,10 @@ import os
 import time
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
-from typing import Any
 
 from kos.abi import network as wire
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
 from kos.device.network import rules
 from kos.device.network.hub import Hub
 from kos.network.engine import Engine, start_wireguard

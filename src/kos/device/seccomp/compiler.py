@@ -6,13 +6,12 @@ directory that only the supervisor writes.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from kos.abi.digest import sha256_hex
 from kos.abi.errors import KosError
+from kos.abi.hints import TYPE_CHECKING
 from kos.device.seccomp.policy import Condition, Policy
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ def compile_policy(policy: Policy, arch: str) -> bytes:
         if known(rule.name):
             comparisons = (_comparison(seccomp, condition) for condition in rule.conditions)
             program.add_rule(seccomp.ERRNO(error), rule.name, *comparisons)
+    import tempfile
+
     with tempfile.TemporaryFile() as file:
         program.export_bpf(file)
         file.seek(0)
@@ -72,12 +73,14 @@ def _comparison(seccomp: ModuleType, condition: Condition) -> object:
 
 def cached_program(policy: Policy, arch: str, cache: Path) -> bytes:
     """The program of a policy, from `cache` where an earlier run left it."""
-    key = hashlib.sha256(repr((COMPILER_VERSION, arch, policy)).encode()).hexdigest()
+    key = sha256_hex(repr((COMPILER_VERSION, arch, policy)).encode())
     path = cache / f"{key}.bpf"
     try:
         return path.read_bytes()
     except FileNotFoundError:
         program = compile_policy(policy, arch)
+    import tempfile  # slow to import, and needed for a new program only
+
     cache.mkdir(parents=True, exist_ok=True)
     # Others may compile the same policy at this moment: each writes its own file and the last one wins.
     with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import select
-from dataclasses import dataclass
 from struct import Struct
+
+from kos.abi.records import dataclass
 
 _NOTIFICATION = Struct("=QIIiIQ6Q")  # id, pid, flags, nr, arch, instruction pointer, arguments
 _RESPONSE = Struct("=QqiI")  # id, value, error, flags

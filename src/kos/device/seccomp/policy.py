@@ -9,7 +9,8 @@ manifest is the way.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field
+
+from kos.abi.records import dataclass, field
 
 # Namespaces and tracing that `clone` could ask for. CLONE_NEWTIME shares bits with the exit signal and cannot
 # be asked for with clone; clone3, whose flags a filter cannot see, is refused.

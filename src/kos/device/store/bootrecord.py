@@ -9,8 +9,7 @@ notes for people.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
+from kos.abi.records import dataclass, replace
 from kos.device.store import ubootenv
 
 PARTITION = "kos-env"

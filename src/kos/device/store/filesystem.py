@@ -7,7 +7,6 @@ what is left (tests/powercut). It must not decide anything.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -47,6 +46,8 @@ class FileSystem:
     def remove(self, path: Path) -> None:
         """Remove a file, a link or a whole directory; nothing happens when it is gone already."""
         if path.is_dir() and not path.is_symlink():
+            import shutil  # slow to import, and rarely needed
+
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
+from kos.abi.records import asdict, dataclass, field, fields, replace
 
 TRIAL, GOOD, FAILED = "trial", "good", "failed"
 STATES = (TRIAL, GOOD, FAILED)
@@ -75,12 +75,11 @@ def load(data: bytes, where: str) -> Generation:
     try:
         if len(data) > RECORD_MAX:
             raise ValueError(f"{len(data)} bytes, at most {RECORD_MAX}")
-        fields: dict[str, Any] = json.loads(data)
-        fields["parts"] = {name: Part(**part) for name, part in fields["parts"].items()}
+        found: dict[str, Any] = json.loads(data)
+        found["parts"] = {name: Part(**part) for name, part in found["parts"].items()}
         # A newer system may have written more than we know; its record stays readable after a fall-back.
-        generation = Generation(
-            **{name: fields[name] for name in Generation.__dataclass_fields__ if name in fields}
-        )
+        known = (one.name for one in fields(Generation))
+        generation = Generation(**{name: found[name] for name in known if name in found})
         if generation.state not in STATES:
             raise ValueError(f"state {generation.state!r}")
         return generation

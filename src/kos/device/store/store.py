@@ -12,17 +12,20 @@ left half done is recognised by its name (it starts with `.part-`) and cleared a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from kos.abi.digest import sha256_hex
 from kos.abi.errors import KosError
+from kos.abi.hints import TYPE_CHECKING
 from kos.device.store import generations
 from kos.device.store.filesystem import FileSystem
 from kos.device.store.generations import Generation
-from kos.device.store.unpack import unpack
+
+if TYPE_CHECKING:
+    import hashlib
 
 PART = ".part-"
 _FOLDERS = ("blobs/sha256", "images", "manifests", "generations")
@@ -74,7 +77,7 @@ class Store:
         part = self.root / "blobs/sha256" / f"{PART}{sha256}"
         try:
             self.files.write(part, _checked(chunks, sha256, size))
-            found = hashlib.sha256()
+            found = _sha256()
             for chunk in self.files.read_back(part):
                 found.update(chunk)
             if found.hexdigest() != sha256:
@@ -93,6 +96,8 @@ class Store:
             part = self.root / "images" / f"{PART}{sha256}"
             self.files.remove(part)
             self.files.make_directory(part)
+            from kos.device.store.unpack import unpack  # brings `tarfile`: not when a device starts
+
             unpack(self.blob(sha256), part, self.files)
             self.files.sync_tree(part)
             self.files.rename(part, self.image(sha256))
@@ -101,7 +106,7 @@ class Store:
     # --- manifests and generations --------------------------------------------------------------------
     def add_manifest(self, manifest: bytes, signatures: Mapping[str, str]) -> str:
         """Keep a manifest and its signatures; its SHA-256."""
-        sha256 = hashlib.sha256(manifest).hexdigest()
+        sha256 = sha256_hex(manifest)
         folder = self.root / "manifests"
         for name, data in (
             (f"{sha256}.signatures.json", json.dumps(dict(signatures), sort_keys=True).encode()),
@@ -121,7 +126,7 @@ class Store:
             data = path.read_bytes()
         except OSError as error:
             raise KosError(f"the manifest cannot be read: {error.strerror}", where=str(path)) from error
-        if hashlib.sha256(data).hexdigest() != generation.manifest:
+        if sha256_hex(data) != generation.manifest:
             raise KosError("the manifest is damaged", where=str(path))
         return data
 
@@ -200,7 +205,7 @@ def _checked(chunks: Iterable[bytes], sha256: str, size: int) -> Iterable[bytes]
     """The chunks, while they are counted and hashed; an error at the end when they are not what was
     promised.
     """
-    digest, count = hashlib.sha256(), 0
+    digest, count = _sha256(), 0
     for chunk in chunks:
         count += len(chunk)
         if count > size:
@@ -211,3 +216,9 @@ def _checked(chunks: Iterable[bytes], sha256: str, size: int) -> Iterable[bytes]
         raise KosError(
             f"blob {sha256[:12]} arrived damaged: {count} of {size} bytes, {digest.hexdigest()[:12]}"
         )
+
+
+def _sha256() -> hashlib._Hash:
+    import hashlib  # loads OpenSSL: for what is large, not when a device starts
+
+    return hashlib.sha256()

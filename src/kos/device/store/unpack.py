@@ -7,9 +7,9 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from kos.abi.errors import KosError
+from kos.abi.hints import IO
 from kos.device.store.filesystem import CHUNK, FileSystem
 
 ENTRIES_MAX = 100_000

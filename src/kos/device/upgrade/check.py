@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from kos.abi.errors import KosError
+from kos.abi.records import dataclass, field
 from kos.keys import signing
 from kos.manifest.model import Manifest
 

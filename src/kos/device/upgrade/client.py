@@ -6,15 +6,15 @@ Used by `kos-tool device.upgrade`. It trusts no answer's size; what the device s
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
+from kos.abi.records import dataclass
 from kos.device.control.address import short_address
 
 SOCKET_NAME = "upgrade.sock"
@@ -66,7 +66,7 @@ class UpgradeClient:
         deadline = time.monotonic() + self._timeout
         while True:
             self._socket.settimeout(min(MEET_SECONDS, self._timeout))
-            name = secrets.token_hex(8)
+            name = os.urandom(8).hex()
             try:
                 self._write(json.dumps({"op": "hello", "id": name}).encode() + b"\n")
                 while line := self._file.readline(ANSWER_MAX):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Any
+from kos.abi.records import dataclass, replace
 from kos.device.control.client import ControlClient
 from kos.device.store import generations
 from kos.device.store.generations import GOOD, Generation

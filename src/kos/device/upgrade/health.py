@@ -8,8 +8,9 @@ cannot do without and that failed, or no answer in time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+
+from kos.abi.hints import Any
+from kos.abi.records import dataclass
 
 STEADY_SECONDS = 3.0  # without a restart, once all are ready
 RESTARTS_MAX = 3  # of one app while its generation is on trial

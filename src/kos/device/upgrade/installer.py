@@ -7,9 +7,9 @@ How the bytes arrive is not its business, nor is starting what was installed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from kos.abi.errors import KosError
+from kos.abi.records import dataclass
 from kos.device.store import bootrecord
 from kos.device.store.generations import Generation, Part
 from kos.device.store.store import Store

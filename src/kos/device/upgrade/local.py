@@ -5,12 +5,12 @@ A run on the host platform has no generations of its own; what runs becomes one 
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import sys
 import threading
 from pathlib import Path
 
+from kos.abi.digest import sha256_hex
 from kos.abi.errors import KosError
 from kos.device.store.generations import FAILED, GOOD, Generation
 from kos.device.store.store import Store
@@ -42,7 +42,7 @@ def adopt(directory: Path) -> Engine:
 def _running(store: Store, document: bytes) -> int:
     """The generation that the supervisor runs, which without persistent boot is not the current one."""
     known = store.generations()
-    sha256 = hashlib.sha256(document).hexdigest()
+    sha256 = sha256_hex(document)
     same = [number for number, one in known.items() if one.manifest == sha256 and one.state != FAILED]
     if same:
         return max(same)

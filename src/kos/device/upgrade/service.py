@@ -12,8 +12,8 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from kos.abi.hints import Any
 from kos.device.control import port as control_port
 from kos.device.control.address import short_address
 from kos.device.control.port import wait_for_client

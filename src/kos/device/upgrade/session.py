@@ -13,9 +13,9 @@ import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
 
 from kos.abi.errors import KosError
+from kos.abi.hints import Any, BinaryIO, Protocol
 from kos.device.upgrade.engine import Tell
 from kos.device.upgrade.installer import Overlay
 from kos.manifest.limits import IMAGE_BYTES_MAX, MANIFEST_BYTES_MAX

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -50,6 +49,8 @@ class Slots:
 
     def digest(self, part: str, slot: str, size: int) -> str:
         """SHA-256 of the first `size` bytes of a part, as the storage has them."""
+        import hashlib  # loads OpenSSL: not when a device starts
+
         digest = hashlib.sha256()
         for chunk in self._files.read_back(self._partitions[f"{part}-{slot}"], 0, size):
             digest.update(chunk)

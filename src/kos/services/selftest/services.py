@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# First, and not where it is used: this app starts while those that it tests do, and this takes longest.
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from kos import app
 from kos.abi.errors import KosError
 from kos.abi.message import PAYLOAD_MAX_SIZE
@@ -43,9 +47,6 @@ def log() -> None:
 
 def key_store() -> None:
     """It signs, the signature verifies with the public key, and does not for another message."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     token = app.connect(PORT_KEY_STORE, timeout=TIMEOUT)
     message = app.random(32)
     public = Ed25519PublicKey.from_public_bytes(bytes(token.call(KEY_STORE_PUBLIC, payload=KEY).payload))
