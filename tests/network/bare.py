@@ -28,7 +28,7 @@ class BareWireguard(UapiControl):
 
     def __init__(self, outside: int, inside: int, name: str) -> None:
         command = [wireguard_go.program(), "--foreground", name]
-        environ = {"LOG_LEVEL": "error", "WG_PROCESS_FOREGROUND": "1"}
+        environ = {"LOG_LEVEL": "silent", "WG_PROCESS_FOREGROUND": "1"}
         self.process = in_namespace(outside, lambda: subprocess.Popen(command, env=environ))
         super().__init__(Path(f"/run/wireguard/{name}.sock"))
         lab.wait_for("wireguard-go", self.path.exists)
