@@ -68,7 +68,11 @@ def _what_runs(app: str, system: str | None, device: str | None, url: str | None
 
     if device:
         return str(ServerClient(url).device(device)["platform"]), None
-    manifest = json.loads((runs.find(system) / "manifest.json").read_bytes())
+    path = runs.find(system) / "manifest.json"
+    if not path.exists():  # a simulated device has its manifest inside
+        with runs.connect(system) as client:
+            return str(client.status()["platform"]), None
+    manifest = json.loads(path.read_bytes())
     entry = manifest["apps"].get(app)
     if entry is None:
         raise KosError(f"there is no app {app!r}", hint=f"apps: {', '.join(sorted(manifest['apps']))}")
