@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,11 @@ def test_every_page_of_the_docs_and_of_the_examples_is_reached_from_the_first():
     ours = [file for file in pages if {"docs", "examples"} & set(file.relative_to(ROOT).parts[:1])]
     missed = sorted(str(file.relative_to(ROOT)) for file in ours if file not in seen)
     assert not missed, f"docs/README.md leads to none of {', '.join(missed)}"
+
+
+@pytest.mark.parametrize("command", [["check", "--no-cache"], ["format", "--check", "--no-cache"]])
+def test_ruff_finds_nothing(command):
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

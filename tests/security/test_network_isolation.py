@@ -263,7 +263,7 @@ def test_spoofed_packets_even_with_every_right_inside(net, counted):
 
 def test_a_connection_from_the_tunnel_that_nobody_asked_for(net, counted):
     """Whoever holds the gateway cannot call into an app."""
-    _wire, gateway, device = net
+    _wire, gateway, _device = net
     with in_namespace(gateway.namespace(), lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as s:
         s.settimeout(1)
         with pytest.raises(OSError):

@@ -96,7 +96,7 @@ class Spool:
             raise KosError(f"the storage takes nothing: {error.strerror}") from None
 
     def _undo(self, before: tuple[int, Path, int] | None, first: int) -> None:
-        """Take back what a failed `append` wrote from the number `first` on; the next one begins a segment."""
+        """Take back what a failed `append` wrote from number `first` on; the next one begins a segment."""
         while self._waiting and self._waiting[-1].number >= first:
             self._waiting.pop()
         file, self._file = self._file, None
