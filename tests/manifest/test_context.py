@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from kos.manifest import AccessControl, App, Context, ManifestError, Port, PythonImage, System
+from kos.manifest import AccessControl, App, Context, ManifestError, Port, PythonImage, System, model
 
 IMAGE = PythonImage("apps/one")
 
@@ -93,9 +93,17 @@ def test_layers_compose():
     assert list(manifest.apps) == ["one"]
 
 
-def test_caller_ids_follow_the_names():
+def test_an_app_keeps_its_caller_id_when_others_come():
+    one = base().manifest()
+    three = base().put_app(App("zero", IMAGE)).put_app(App("a", IMAGE)).manifest()
+    assert one.caller_id("one") == three.caller_id("one")
+    assert len({three.caller_id(name) for name in three.apps}) == 3
+
+
+def test_names_that_meet_in_one_caller_id_get_different_ones(monkeypatch):
+    monkeypatch.setattr(model, "CALLER_IDS", 3)
     manifest = base().put_app(App("zero", IMAGE)).put_app(App("a", IMAGE)).manifest()
-    assert [manifest.caller_id(name) for name in ("a", "one", "zero")] == [0x10000, 0x10001, 0x10002]
+    assert sorted(manifest.caller_id(name) for name in manifest.apps) == [0x10000, 0x10001, 0x10002]
 
 
 BAD = {

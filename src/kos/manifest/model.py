@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
+from kos.abi.digest import sha256_hex
 from kos.abi.hints import Any
 from kos.abi.records import dataclass, field
 from kos.manifest import limits, names
@@ -33,6 +34,7 @@ from kos.manifest.resources import RESOURCE, Resource
 FORMAT = "kos.manifest"
 VERSION = 1
 FIRST_CALLER_ID = 0x10000
+CALLER_IDS = 0x1000000 - FIRST_CALLER_ID  # as many there are; the groups of devices begin above them
 MIB = 1 << 20
 
 
@@ -233,8 +235,12 @@ class Manifest:
                 raise ManifestError(f"manifest.apps.{name}: holds an app named {app.name!r}")
 
     def caller_id(self, app: str) -> int:
-        """The number by which servers know the app: by its place in the order of names."""
-        return FIRST_CALLER_ID + sorted(self.apps).index(app)
+        """The number by which servers know the app, and from which its uid is made.
+
+        It comes from the app's name alone, so that an app keeps it, and its process, when others come and go.
+        Should two names meet in one number, the later name takes the next that is free.
+        """
+        return self._caller_ids[app]
 
     def grants(self) -> Iterator[tuple[App, Port, AccessControl]]:
         """Every grant, apps in order of their names."""
@@ -246,6 +252,16 @@ class Manifest:
         """The app that serves a port, or None."""
         name = self._servers.get(port)
         return None if name is None else self.apps[name]
+
+    @cached_property
+    def _caller_ids(self) -> dict[str, int]:
+        taken: dict[int, str] = {}
+        for name in sorted(self.apps):
+            place = int(sha256_hex(name.encode())[:8], 16) % CALLER_IDS
+            while place in taken:
+                place = (place + 1) % CALLER_IDS
+            taken[place] = name
+        return {name: FIRST_CALLER_ID + place for place, name in taken.items()}
 
     @cached_property
     def _servers(self) -> dict[Port, str]:
