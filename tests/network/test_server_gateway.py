@@ -26,6 +26,16 @@ from tests.security.test_network_isolation import TRY
 
 pytestmark = [pytest.mark.group("network"), pytest.mark.timeout(180)]
 
+# An app that behaves as if it were a browser on the server's own machine.
+PRETEND = """
+import sys, urllib.error, urllib.request
+url = f"http://10.90.0.1:{sys.argv[1]}/api/v1/devices"
+asked = urllib.request.Request(url, headers={"Host": "127.0.0.1:4190"})
+try:
+    print(urllib.request.urlopen(asked, timeout=10).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
 STATION = AppPlan("station", "10.90.1.2/16", "10.90.0.1")
 PORTS = {"KOS_SERVER_PORT": "4190", "KOS_SERVER_BUS_PORT": "4191", "KOS_SERVER_MQTT_PORT": "-1"}
 
@@ -121,6 +131,9 @@ def test_an_announced_device_comes_through_the_tunnel(world, tmp_path):
     identity = nkey.device_id(simulated(0))
     assert answer["tunnels"] == [{"device": identity, "name": "pump", "network": "10.90.1.0/28"}]
     lab.wait_for("the tunnel", lambda: reach(device) == "answered")
+    assert device.run("station", PRETEND, PORTS["KOS_SERVER_PORT"]) == "403", (
+        "Studio's user comes from here only"
+    )
     start_simulator(device, things)
     lab.wait_for("it shows up", lambda: shown(server).get(identity, {}).get("online"))
     assert shown(server)[identity]["status"] == "accepted"

@@ -272,6 +272,7 @@ def test_settings_come_from_the_environment() -> None:
     settings = from_environment({"KOS_SERVER_PORT": "5", "KOS_SERVER_BUS_SYNC": "true"}, product="fleet")
     assert settings.port == 5 and settings.bus_sync and not settings.auto_accept
     assert from_environment({}).auto_accept, "Studio accepts devices of this machine"
+    assert not from_environment({"KOS_SERVER_AUTO_ACCEPT": "0"}).auto_accept
     with pytest.raises(KosError, match="expected a int"):
         from_environment({"KOS_SERVER_PORT": "many"})
     with pytest.raises(KosError, match="product"):

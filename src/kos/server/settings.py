@@ -95,12 +95,14 @@ def from_environment(environ: Mapping[str, str], **options: object) -> Settings:
             settings = replace(settings, **{one.name: _convert(one.name, getattr(settings, one.name), text)})
     chosen = {name: value for name, value in options.items() if value is not None}
     settings = replace(settings, **chosen)
-    if settings.studio and "auto_accept" not in chosen and is_loopback(settings.bus_host):
+    said = "auto_accept" in chosen or ENVIRONMENT_PREFIX + "AUTO_ACCEPT" in environ
+    if settings.studio and not said and is_loopback(settings.bus_host):
         settings = replace(settings, auto_accept=True)
     return settings
 
 
 def is_loopback(host: str) -> bool:
+    """Whether this machine's people and programs come from there; the gateway's devices do not."""
     return host in ("127.0.0.1", "::1", "localhost")
 
 

@@ -38,8 +38,13 @@ def services_of(settings: Settings, bus: tuple[str, int], mqtt_port: int) -> lis
 
     The bus and MQTT are at the ports where devices look for them when nothing else is said, whatever port
     they really have; downloads are at the port that the server tells devices.
+
+    Raises:
+        KosError: a port is at ::1, where devices could not be told from the people of this machine.
     """
     host, bus_host = (_reachable(each) for each in (settings.host, bus[0]))
+    if "::1" in (host, bus_host):
+        raise KosError("a server at ::1 cannot have a gateway", hint="listen on 127.0.0.1 instead")
     found = [f"bus={BUS_PORT}:{bus_host}:{bus[1]}", f"web={settings.port}:{host}:{settings.port}"]
     if mqtt_port > 0:
         found.append(f"mqtt={MQTT_PORT}:{bus_host}:{mqtt_port}")
