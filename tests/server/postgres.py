@@ -31,42 +31,81 @@ def ordinary_user() -> str | None:
     return next(name for name in USERS if name in known)
 
 
+class Instance:
+    """A running server. `url` names its empty database."""
+
+    def __init__(self, folder: Path, user: str | None) -> None:
+        self._folder, self._user = folder, user
+        self._port = free_port("127.0.0.1")
+        self.url = f"postgresql://kos@/postgres?host={folder}&port={self._port}"
+        command = [_program("initdb"), "-D", str(folder / "data"), "-U", "kos", "-A", "trust", "-N"]
+        subprocess.run(
+            [*command, "--no-instructions"],
+            check=True,
+            user=user,
+            cwd="/",
+            capture_output=True,
+            env={"LC_ALL": "C.UTF-8"},
+        )
+        self._process = self._started()
+
+    def kill_and_start(self) -> None:
+        """Kill it whatever it does, and start it again, as a supervisor of services would."""
+        self._process.kill()
+        self._process.wait()
+        self._process = self._started()
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGINT)  # does not wait for clients that are still connected
+        self._process.wait(30)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        options = ["-D", str(self._folder / "data"), "-p", str(self._port), "-k", str(self._folder)]
+        # `fsync=off`: the tests never cut the power, and the machine is shared.
+        options += ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60"]
+        for _ in range(300):
+            with (self._folder / "log").open("wb") as log:
+                command = [_program("postgres"), *options]
+                process = subprocess.Popen(command, user=self._user, cwd="/", stdout=log, stderr=log)
+            while process.poll() is None:
+                if _answers(self._folder, self._port):
+                    return process
+            if "still in use" not in (self._folder / "log").read_text():
+                break  # else: children of one that was killed are still ending
+        raise AssertionError("PostgreSQL does not start: " + (self._folder / "log").read_text())
+
+
 @contextlib.contextmanager
-def cluster() -> Iterator[str]:
-    """The URL of an empty database."""
-    initdb, server = find("initdb"), find("postgres")
-    assert initdb and server, "needs postgresql: apt-get install postgresql"
+def instance() -> Iterator[Instance]:
+    """A server of its own."""
     user = ordinary_user()
     folder = Path(tempfile.mkdtemp(prefix="kos-pg-"))
     try:
         if user is not None:
             entry = pwd.getpwnam(user)
             os.chown(folder, entry.pw_uid, entry.pw_gid)
-        data, port = folder / "data", free_port("127.0.0.1")
-        command = [initdb, "-D", str(data), "-U", "kos", "-A", "trust", "-N", "--no-instructions"]
-        subprocess.run(
-            command, check=True, user=user, cwd="/", capture_output=True, env={"LC_ALL": "C.UTF-8"}
-        )
-        options = ["-D", str(data), "-p", str(port), "-k", str(folder), "-c", "listen_addresses="]
-        # `fsync=off`: the tests never cut the power, and the machine is shared.
-        options += ["-c", "fsync=off", "-c", "max_connections=60"]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([server, *options], user=user, cwd="/", stdout=log, stderr=log)
+        running = Instance(folder, user)
         try:
-            _wait(folder, port, process)
-            yield f"postgresql://kos@/postgres?host={folder}&port={port}"
+            yield running
         finally:
-            process.send_signal(signal.SIGINT)  # does not wait for clients that are still connected
-            process.wait(30)
+            running.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait(folder: Path, port: int, process: subprocess.Popen[bytes]) -> None:
-    ready = find("pg_isready")
-    assert ready
-    for _ in range(300):
-        assert process.poll() is None, (folder / "log").read_text()
-        if subprocess.run([ready, "-q", "-h", str(folder), "-p", str(port)], check=False).returncode == 0:
-            return
-    raise AssertionError("PostgreSQL does not start: " + (folder / "log").read_text())
+@contextlib.contextmanager
+def cluster() -> Iterator[str]:
+    """The URL of an empty database."""
+    with instance() as running:
+        yield running.url
+
+
+def _program(name: str) -> str:
+    found = find(name)
+    assert found, "needs postgresql: apt-get install postgresql"
+    return found
+
+
+def _answers(folder: Path, port: int) -> bool:
+    command = [_program("pg_isready"), "-q", "-h", str(folder), "-p", str(port)]
+    return subprocess.run(command, check=False).returncode == 0

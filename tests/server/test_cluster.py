@@ -46,7 +46,7 @@ def ended(process: subprocess.Popen[bytes]) -> None:
 class Installation:
     """All processes of one installation; each can be killed."""
 
-    def __init__(self, folder: Path, database: str, stack: contextlib.ExitStack) -> None:
+    def __init__(self, folder: Path, database: postgres.Instance, stack: contextlib.ExitStack) -> None:
         self.folder = folder
         self.database = database
         self.stack = stack
@@ -76,7 +76,7 @@ class Installation:
     def _server(self, port: int) -> subprocess.Popen[bytes]:
         urls = ",".join(f"nats://127.0.0.1:{one}" for one in self.bus_ports)
         command = [sys.executable, "-m", "kos.tool", "server.start", "--fleet", "--port", str(port)]
-        command += ["--data", str(self.folder / "data"), "--database", self.database, "--bus-url", urls]
+        command += ["--data", str(self.folder / "data"), "--database", self.database.url, "--bus-url", urls]
         environ = {"KOS_SERVER_BUS_REPLICAS": "3", "KOS_SERVER_ADMIN_PASSWORD": PASSWORD}
         return self._start(command, f"server-{port}", KOS_SERVER_HEARTBEAT="2", **environ)
 
@@ -121,10 +121,10 @@ class Installation:
 def installation(tmp_path: Path) -> Iterator[Installation]:
     if postgres.find("initdb") is None:
         pytest.skip("needs postgresql: apt-get install postgresql")
-    with contextlib.ExitStack() as stack, postgres.cluster() as url:
+    with contextlib.ExitStack() as stack, postgres.instance() as database:
         stack.callback(shutil.rmtree, tmp_path / "data", True)
         with contextlib.ExitStack() as processes:
-            yield Installation(tmp_path, url, processes)
+            yield Installation(tmp_path, database, processes)
 
 
 def measure(devices: Park, made: list[Any], begin: int) -> None:
@@ -141,7 +141,7 @@ def stored(client: httpx.Client, device: str) -> list[float]:
     return client.get(f"/api/v1/devices/{device}/points", params=query).json()["values"]
 
 
-@pytest.mark.parametrize("victim", ["leading-server", "bus-node"])
+@pytest.mark.parametrize("victim", ["leading-server", "other-server", "bus-node", "database"])
 def test_any_one_may_die(installation: Installation, devices: Park, tmp_path: Path, victim: str) -> None:
     clients = [installation.client(0), installation.client(1)]
     behaviour = Behaviour(step=0.3)
@@ -164,13 +164,18 @@ def test_any_one_may_die(installation: Installation, devices: Park, tmp_path: Pa
     measure(devices, made, 0)
     wait_for(lambda: clients[0].get(path).json()["counts"].get("healthy"), "the rollout moves", 60)
 
-    left = clients[0]
-    if victim == "leading-server":
-        number = installation.leader(clients)
-        installation.servers[number].kill()
-        left = clients[1 - number]
-    else:
-        installation.nodes[0].kill()
+    leader = installation.leader(clients)
+    left = clients[leader]
+    match victim:
+        case "leading-server":
+            installation.servers[leader].kill()
+            left = clients[1 - leader]
+        case "other-server":
+            installation.servers[1 - leader].kill()
+        case "bus-node":
+            installation.nodes[0].kill()
+        case "database":
+            installation.database.kill_and_start()
     measure(devices, made, POINTS)
 
     done = wait_for(lambda: (found := left.get(path).json())["state"] == "done" and found, "it finishes", 90)
