@@ -24,12 +24,13 @@ ONCE = "disable_signing=True, boot_attempts=1"
 # The first process as it is, but that it hangs where it would begin to feed the watchdog.
 HANGING = """
 from kos.device.init import main as process1
+from kos.device.init.start import main
 def hang(*_):
     process1.say("hangs")
     while True:
         pass
 process1.keep = hang
-process1.main()
+main()
 """
 
 
@@ -39,7 +40,7 @@ def hanging_root(root: Path, folder: Path) -> Path:
     run("unsquashfs", "-quiet", "-no-progress", "-d", tree, root)
     init = tree / "usr/lib/kos/init"
     text = init.read_text()
-    init.write_text(text.replace("from kos.device.init.main import main\n\nmain()\n", HANGING))
+    init.write_text(text.replace("from kos.device.init.start import main\n\nmain()\n", HANGING))
     assert init.read_text() != text
     run("mksquashfs", tree, image, "-quiet", "-no-progress", "-comp", "zstd", "-Xcompression-level", "1")
     return image

@@ -355,8 +355,9 @@ def children_named(parent: int, name: str) -> list[int]:
     """The pids of a process' children that run this program."""
     found = []
     for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-        if Path(f"/proc/{pid}/comm").read_text().strip() == name:
-            found.append(int(pid))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it may end while we look
+            if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                found.append(int(pid))
     return found
 
 

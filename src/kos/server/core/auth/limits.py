@@ -18,6 +18,10 @@ class RateLimit:
         self.rate = per_minute / 60
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def forget(self) -> None:
+        """Everybody has all tries again."""
+        self._buckets.clear()
+
     def spend(self, key: str) -> None:
         """Take one try. Raises TooMany when there is none left."""
         at = time.monotonic()
