@@ -67,8 +67,8 @@ class Instance:
             with (self._folder / "log").open("wb") as log:
                 command = [_program("postgres"), *options]
                 process = subprocess.Popen(command, user=self._user, cwd="/", stdout=log, stderr=log)
-            while process.poll() is None:
-                if _answers(self._folder, self._port):
+            for _ in range(300):
+                if process.poll() is None and _answers(self._folder, self._port):
                     return process
             if "still in use" not in (self._folder / "log").read_text():
                 break  # else: children of one that was killed are still ending

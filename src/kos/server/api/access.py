@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
 
 from kos.abi.errors import KosError
 from kos.server.api.common import (
@@ -39,6 +40,7 @@ from kos.server.core.db.models import (
 )
 from kos.server.core.devices.login import DEFAULT_ORGANISATION
 from kos.server.core.problems import Conflict, Forbidden
+from kos.server.core.services import Services
 
 router = APIRouter(prefix="/api/v1", tags=["access"], responses=ERRORS)
 
@@ -120,6 +122,18 @@ def list_members(own: Own, principal: CanManageAccess) -> list[MemberView]:
         return [_view(row) for row in session.scalars(chosen.order_by(Membership.id))]
 
 
+def _person(own: Services, session: Session, email: str, name: str, password: str | None) -> User:
+    """Who has this address; whoever is not known yet is made."""
+    user = session.scalar(select(User).where(User.email == email.lower()))
+    if user is None:
+        if password is None and not own.settings.oidc_issuer:
+            raise KosError("a new person needs a password")
+        user = User(email=email.lower(), name=name, password_hash=password, created_at=now())
+        session.add(user)
+        session.flush()
+    return user
+
+
 @router.post("/members", status_code=201)
 def add_member(own: Own, principal: CanManageAccess, body: UserBody) -> MemberView:
     """Give a person a role; who is not known yet needs a first password, or an identity provider."""
@@ -127,14 +141,7 @@ def add_member(own: Own, principal: CanManageAccess, body: UserBody) -> MemberVi
     with own.database.write() as session:
         if body.group_id is not None:
             own_row(session, principal, DeviceGroup, body.group_id, "group")
-        email = body.email.lower()
-        user = session.scalar(select(User).where(User.email == email))
-        if user is None:
-            if password is None and not own.settings.oidc_issuer:
-                raise KosError("a new person needs a password")
-            user = User(email=email, name=body.name, password_hash=password, created_at=now())
-            session.add(user)
-            session.flush()
+        user = _person(own, session, body.email, body.name, password)
         belongs = select(Membership).where(
             Membership.user_id == user.id, Membership.organisation_id == principal.organisation_id
         )
@@ -148,7 +155,7 @@ def add_member(own: Own, principal: CanManageAccess, body: UserBody) -> MemberVi
         )
         session.add(row)
         session.flush()
-        audit.record(session, principal, "member.add", email, role=body.role)
+        audit.record(session, principal, "member.add", user.email, role=body.role)
         return _view(row)
 
 
@@ -211,18 +218,12 @@ def create_organisation(own: Own, principal: CanManageAccess, body: Organisation
             raise Forbidden("only administrators of the first organisation make others")
         if session.scalar(select(Organisation).where(Organisation.slug == body.slug)):
             raise Conflict("there is an organisation of this name")
-        email = body.email.lower()
-        user = session.scalar(select(User).where(User.email == email))
-        if user is None:
-            if password is None and not own.settings.oidc_issuer:
-                raise KosError("a new person needs a password")
-            user = User(email=email, name=body.name, password_hash=password, created_at=now())
-            session.add(user)
+        user = _person(own, session, body.email, body.name, password)
         made = Organisation(slug=body.slug, name=body.name, created_at=now())
         session.add(made)
         session.flush()
         session.add(Membership(user_id=user.id, organisation_id=made.id, role="admin"))
-        audit.record(session, principal, "organisation.create", body.slug, admin=email)
+        audit.record(session, principal, "organisation.create", body.slug, admin=user.email)
         return OrganisationView.model_validate(made)
 
 
