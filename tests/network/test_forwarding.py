@@ -16,7 +16,7 @@ from kos.abi.errors import KosError
 from kos.network import nft
 from kos.network.namespaces import in_namespace, new_network_namespace
 from kos.network.rtnl import Rtnl
-from kos.tool.forwarding import Forwarding, ruleset
+from kos.tool.forwarding import STATE_FOLDER, Forwarding, ruleset
 from tests.network import lab
 
 pytestmark = pytest.mark.group("network")
@@ -152,6 +152,30 @@ def test_disabling_shows_and_refuses_as_enabling_does(host):
     assert state_of(here) == enabled
     assert tool(here, "network.disable_forwarding").returncode == 0
     assert state_of(here) == before
+
+
+@pytest.mark.parametrize(
+    "kept", [b"", b"{", b"[]", b"{}", b"\xff", b"[" * 4000, b'{"ip_forward": "2\\nx"}', b"0" * 5000, None]
+)
+def test_a_damaged_record_of_what_was_before_changes_nothing(host, kept):
+    here, _board, _outside = host
+    enable = ("network.enable_forwarding", "--interface", "board0")
+    assert tool(here, *enable).returncode == 0
+    path = STATE_FOLDER / f"forwarding-{os.fstat(here).st_ino}.json"
+    good = path.read_bytes()
+    path.unlink()
+    path.mkdir() if kept is None else path.write_bytes(kept)
+    enabled = state_of(here)
+    try:
+        for command in (enable, ("network.disable_forwarding",), ("network.disable_forwarding", "--dry-run")):
+            refused = tool(here, *command)
+            assert refused.returncode == 1 and refused.stdout == ""
+            assert str(path) in refused.stderr and "\nhint: " in refused.stderr
+        assert state_of(here) == enabled
+    finally:
+        path.rmdir() if kept is None else path.unlink()
+    path.write_bytes(good)
+    assert tool(here, "network.disable_forwarding").returncode == 0
 
 
 def test_an_interface_that_does_not_exist(host):

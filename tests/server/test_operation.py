@@ -24,7 +24,7 @@ from kos.server.core.data.alarms import Watch
 from kos.server.core.db.database import HEAD, MIGRATIONS, Database
 from kos.server.core.db.models import AlarmRule, AuditEntry, Base, Device
 from kos.server.core.devices.identity import step
-from kos.server.core.devices.query import QUERY_MAX, TERMS_MAX, parse
+from kos.server.core.devices.query import QUERY_MAX, TERMS_MAX, Term, parse
 from kos.server.core.lease import acquire, release
 from kos.server.settings import from_environment
 from tests.server import postgres
@@ -261,11 +261,28 @@ def test_an_alarm_does_not_flap() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["colour:red", "online:maybe", "status:odd", "tag:a/b", "x" * (QUERY_MAX + 1), "a " * (TERMS_MAX + 1)],
+    [
+        'name:"pump 7',
+        '"pump',
+        'name:"a"b',
+        "colour:red",
+        "online:maybe",
+        "status:odd",
+        "tag:a/b",
+        "x" * (QUERY_MAX + 1),
+        "a " * (TERMS_MAX + 1),
+    ],
 )
 def test_a_wrong_query_is_refused(text: str) -> None:
     with pytest.raises(KosError):
         parse(text)
+
+
+def test_values_with_spaces_stand_in_quotation_marks() -> None:
+    assert parse('name:"pump 7" -tag:lab') == (Term("name", "pump 7"), Term("tag", "lab", True))
+    assert parse('-name:"p*" "hall 2"') == (Term("name", "p*", True), Term("name", "*hall 2*"))
+    assert parse(r'name:"a\"b\\"') == (Term("name", 'a"b\\'),)
+    assert parse("* pump 12:30 -x") == tuple(Term("name", f"*{word}*") for word in ("pump", "12:30", "-x"))
 
 
 def test_settings_come_from_the_environment() -> None:

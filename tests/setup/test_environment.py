@@ -6,7 +6,9 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -143,17 +145,23 @@ def test_an_unknown_extra(tree):
     assert process.returncode == 1 and "no such extra: more" in err and "hint: " in err
 
 
-def test_a_read_only_tree_is_copied(tree, tmp_path):
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory that every user may enter. pytest's own are shut, anew by each run that starts."""
+    with tempfile.TemporaryDirectory(prefix="kos-open-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_read_only_tree_is_copied(tree, open_place):
     """As an ordinary user, in a tree that root unpacked."""
-    home = tmp_path / "home"
+    tree = shutil.move(tree, open_place / tree.name)
+    home = open_place / "home"
     home.mkdir()
     if os.getuid() == 0:
         if not os.path.exists("/usr/bin/setpriv"):
             pytest.skip("needs setpriv: apt-get install util-linux")
         os.chown(home, 65534, 65534)
-        for place in [tree, *tree.parents]:
-            if place.is_relative_to("/tmp") and place != Path("/tmp"):
-                place.chmod(place.stat().st_mode | 0o055)
         command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
         interpreter = shutil.which("python3", path="/usr/bin")
         if interpreter is None:

@@ -116,13 +116,22 @@ def state_path() -> Path:
 
 
 def _saved() -> dict[str, object] | None:
+    """What enabling kept. Raises KosError for a file that it did not write."""
     path = state_path()
-    if not path.is_file():
+    if not path.exists():
         return None
-    raw = path.read_text()
-    if len(raw) > STATE_MAX:
-        raise KosError(f"over {STATE_MAX} bytes", where=str(path))
-    saved: dict[str, object] = json.loads(raw)
+    with path.open("rb") as file:
+        raw = file.read(STATE_MAX + 1)
+    try:
+        saved = json.loads(raw) if len(raw) <= STATE_MAX else None
+    except (ValueError, RecursionError):
+        saved = None
+    if not isinstance(saved, dict) or saved.get("ip_forward") not in ("0", "1"):
+        raise KosError(
+            "expected what network.enable_forwarding keeps, found something else",
+            where=str(path),
+            hint="remove it, then disable; net.ipv4.ip_forward stays as it is",
+        )
     return saved
 
 

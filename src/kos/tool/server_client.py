@@ -135,7 +135,8 @@ class ServerClient:
     def device(self, name: str) -> dict[str, Any]:
         """The one device of this name, id, or beginning of an id."""
         found = self.get("/devices", query=f"id:{name}")["devices"] if _is_hex(name) else []
-        found = found or [one for one in self.get("/devices", query=f"name:{name}")["devices"]]
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        found = found or self.get("/devices", query=f'name:"{quoted}"', limit=PAGE)["devices"]
         exact = [one for one in found if name in (one["id"], one["name"])] or found
         if len(exact) != 1:
             what = "no device" if not exact else f"{len(exact)} devices"
