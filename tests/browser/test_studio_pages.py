@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,20 +11,34 @@ from playwright.sync_api import Page, expect
 from tests.browser.accessible import check
 from tests.browser.conftest import shot
 from tests.server import real
-from tests.server.running import Server
+from tests.server.running import Server, running, wait_for
 
 pytestmark = pytest.mark.group("browser")
 
 
-def test_first_steps(studio: Server, page: Page, tmp_path: Path) -> None:
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Server]:
+    """A Studio that no other test has seen."""
+    with running(tmp_path / "studio", auto_accept=True) as server:
+        yield server
+
+
+@pytest.mark.timeout(300)
+def test_first_steps(fresh: Server, page: Page, tmp_path: Path) -> None:
+    studio = fresh
     page.goto(studio.url)
     expect(page.get_by_role("heading", name="No device yet")).to_be_visible()
     check(page)
     shot(page, "studio-empty")
     good, bad = real.archive(tmp_path, "2.0"), real.archive(tmp_path, "3.0", real.BAD)
     with real.device(tmp_path, studio.bus_port) as system:
-        page.get_by_role("link", name="pump 7").click()
-        expect(page.get_by_role("heading", name="pump 7")).to_be_visible()
+
+        def stored(text: str) -> bool:
+            with studio.client() as client:
+                return bool(client.get(f"{system.path}/log", params={"text": text}).json())
+
+        page.get_by_role("link", name=system.name, exact=True).click()
+        expect(page.get_by_role("heading", name=system.name)).to_be_visible()
         expect(page.get_by_role("row", name="pump running")).to_be_visible()
         check(page)
         shot(page, "studio-device")
@@ -31,13 +46,14 @@ def test_first_steps(studio: Server, page: Page, tmp_path: Path) -> None:
         page.get_by_role("link", name="Console").click()
         console = page.get_by_role("log")
         expect(console).to_contain_text("pump 1.0 turns")
-        page.get_by_label("App").first.select_option("pump")
+        page.locator("#console-app").select_option("pump")
         expect(console.locator("div:visible").filter(has_text="supervisor")).to_have_count(0)
         check(page)
         shot(page, "studio-console")
 
-        page.get_by_label("App", exact=True).last.select_option("pump")
-        page.get_by_role("searchbox", name="Contains").last.fill("turns")
+        page.locator("#log-app").select_option("pump")
+        page.locator("#log-text").fill("turns")
+        wait_for(lambda: stored("pump 1.0 turns"), "the line is stored")
         page.get_by_role("button", name="Search").click()
         expect(page.get_by_role("table", name="Found lines")).to_contain_text("pump 1.0 turns")
         check(page)
@@ -54,15 +70,15 @@ def test_first_steps(studio: Server, page: Page, tmp_path: Path) -> None:
             page.get_by_label("Upload manifest.zip").set_input_files(archive)
             page.wait_for_url("**/releases/*")
             page.get_by_role("link", name="Devices").click()
-            page.get_by_role("link", name="pump 7").click()
+            page.get_by_role("link", name=system.name, exact=True).click()
             page.get_by_role("button", name="Upgrade").click()
-            expect(page.locator("#state .facts .state").filter(has_text=state)).to_be_visible(timeout=60_000)
+            expect(page.locator("#state .facts .state").filter(has_text=state)).to_be_visible()
             shot(page, f"studio-{state}")
         expect(page.get_by_role("alert").filter(has_text="pump")).to_be_visible()
         check(page)
         system.wait_for("pump 2.0 turns", times=2)
 
-        page.get_by_role("link", name="Data", exact=True).last.click()
+        page.get_by_role("navigation", name="Device").get_by_role("link", name="Data").click()
         expect(page.locator(".uplot").first).to_be_visible()
         shot(page, "studio-data")
 

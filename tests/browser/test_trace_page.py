@@ -22,13 +22,13 @@ pytestmark = pytest.mark.group("browser")
 def test_a_trace_is_followed_filtered_paused_and_taken_along(
     studio: Server, page: Page, tmp_path: Path
 ) -> None:
-    with real.device(tmp_path, studio.bus_port, builder=talkers.build(tmp_path), name="talkers") as system:
+    with real.device(tmp_path, studio.bus_port, builder=talkers.build(tmp_path)) as system:
         system.wait_for("wx                 | talking")
         page.goto(studio.url)
-        page.get_by_role("link", name="talkers").click()
+        page.get_by_role("link", name=system.name, exact=True).click()
         page.get_by_role("link", name="Trace").click()
         rows = page.locator("#trace-rows tr")
-        expect(rows.filter(has_text="call weather_protocol 7").first).to_be_visible(timeout=30_000)
+        expect(rows.filter(has_text="call weather_protocol 7").first).to_be_visible()
         line = page.get_by_role("img", name="Time line of")
         expect(line).to_have_attribute("aria-label", re.compile(r"[1-9]\d* arrows between apps"))
         check(page)
@@ -43,8 +43,9 @@ def test_a_trace_is_followed_filtered_paused_and_taken_along(
         check(page)
         shot(page, "studio-trace-dark")
         page.emulate_media(color_scheme="light")
-        for _ in range(5):
+        for _ in range(7):  # 10 s: some of wx's calls are in it however busy the machine is
             page.get_by_role("button", name="Show more time").click()
+        expect(page.locator("#trace-span")).to_have_text("10 s")
         page.get_by_role("button", name="Go on").click()
 
         # By keyboard alone: one app, its calls, a moment that stands still, less of it.
@@ -58,17 +59,18 @@ def test_a_trace_is_followed_filtered_paused_and_taken_along(
         page.keyboard.press("Enter")
         # What came before is shown with the next picture; then nothing moves any more.
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        newest = rows.first.inner_text()
+        newest = rows.first.text_content()
+        assert newest
         check(page)
-        assert rows.first.inner_text() == newest, "nothing moves while it is paused"
-        for _ in range(4):
-            page.get_by_role("button", name="Show less time").press("Enter")
-        expect(page.locator("#trace-span")).to_have_text("100 ms")
+        assert rows.first.text_content() == newest, "nothing moves while it is paused"
         expect(page.get_by_role("button", name="Go on")).to_have_attribute("aria-pressed", "true")
         page.get_by_role("region", name="Newest events").press("ArrowDown")
         expect(page.locator("#trace-detail")).to_contain_text("call weather_protocol 7")
         expect(page.locator("#trace-detail")).to_contain_text("to station")
-        expect(page.locator("#trace-rows tr.kept")).to_have_count(1)
+        expect(page.locator("#trace-rows tr.kept")).to_have_text(newest)
+        for _ in range(6):
+            page.get_by_role("button", name="Show less time").press("Enter")
+        expect(page.locator("#trace-span")).to_have_text("100 ms")
         shot(page, "studio-trace-paused")
 
         with page.expect_download() as download:
@@ -81,9 +83,9 @@ def test_a_trace_is_followed_filtered_paused_and_taken_along(
 
 
 def test_a_system_that_does_not_trace_says_how_to(studio: Server, page: Page, tmp_path: Path) -> None:
-    with real.device(tmp_path, studio.bus_port, name="pump 8"):
+    with real.device(tmp_path, studio.bus_port) as system:
         page.goto(studio.url)
-        page.get_by_role("link", name="pump 8").click()
+        page.get_by_role("link", name=system.name, exact=True).click()
         page.get_by_role("link", name="Trace").click()
-        expect(page.locator("#trace-state")).to_contain_text("Poukai(tracing=True)", timeout=20_000)
+        expect(page.locator("#trace-state")).to_contain_text("Poukai(tracing=True)")
         check(page)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from kos.abi import nkey
 from kos.build.system import Builder
 from kos.keys import pairs
 from kos.manifest.load import load_project
@@ -67,6 +69,19 @@ def main():
 """
 
 
+# Servers are shared by tests: no device of one may be taken for another's, not even after it left.
+NUMBERS = itertools.count(1)
+
+
+class RealDevice(RunningSystem):
+    """A system that is managed, with what its server calls it."""
+
+    def __init__(self, directory: Path, public_key: bytes) -> None:
+        self.id, self.name = nkey.device_id(public_key), f"pump {next(NUMBERS)}"
+        self.path = f"/api/v1/devices/{self.id}"
+        super().__init__(directory)
+
+
 def project(folder: Path, release: str, pump: str = GOOD) -> Path:
     """A system project with two apps, one of which differs by release."""
     for name, text in (("steady", STEADY), ("pump", pump.replace("{release}", release))):
@@ -100,16 +115,16 @@ def device(
     pump: str = GOOD,
     *,
     builder: Builder | None = None,
-    name: str = "pump 7",
-) -> Iterator[RunningSystem]:
+) -> Iterator[RealDevice]:
     """The system at work, or another one's, with its agent connected to a server of the tests."""
     directory = folder / "run"
     directory.mkdir()
     install_built((builder or build(folder, release, pump)).build(), directory)
-    pairs.generate(directory / "keys", sorted(pairs.DEVICE_KEYS.items()))
-    with RunningSystem(directory) as system:
+    public = pairs.generate(directory / "keys", sorted(pairs.DEVICE_KEYS.items()))
+    system = RealDevice(directory, public["server"])
+    with system:
         command = [sys.executable, "-m", "kos.services.admin.beside", "--run", str(directory)]
-        command += ["--key", str(directory / "keys" / "server.key"), "--name", name]
+        command += ["--key", str(directory / "keys" / "server.key"), "--name", system.name]
         command += ["--server", f"127.0.0.1:{bus_port}"]
         agent = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         try:

@@ -156,7 +156,7 @@ def test_the_command_line_drives_a_server(studio: Server, tmp_path: Path) -> Non
 
     uploaded = tool("server.upload_release", str(archive(tmp_path, "8.0")))
     assert uploaded["version"] == "8.0"  # type: ignore[index]
-    assert tool("server.devices.list") == []
+    assert tool("server.devices.list", "name:nobody") == []
     overlay = tmp_path / "lab.json"
     overlay.write_text('{"settings": {"heartbeat": 5}}')
     assert tool("server.upload_overlay", str(overlay))["name"] == "lab"  # type: ignore[index]

@@ -27,10 +27,9 @@ ENDS = ("healthy", "reverted", "failed")
 class Board:
     """One device of a server, as a test sees it."""
 
-    def __init__(self, client: httpx.Client) -> None:
-        self.client = client
-        found = wait_for(lambda: client.get("/api/v1/devices").json()["devices"], "the device appears")
-        self.path = f"/api/v1/devices/{found[0]['id']}"
+    def __init__(self, client: httpx.Client, path: str) -> None:
+        self.client, self.path = client, path
+        wait_for(lambda: client.get(path).is_success, "the device appears")
 
     def state(self) -> dict[str, Any]:
         return self.client.get(self.path).json()
@@ -57,7 +56,7 @@ def upload(client: httpx.Client, document: dict[str, Any], name: str = "lab") ->
 
 def test_an_overlay_of_a_real_device(studio: Server, tmp_path: Path) -> None:
     with studio.client() as client, real.device(tmp_path, studio.bus_port, pump=real.RATED) as system:
-        board = Board(client)
+        board = Board(client, system.path)
         system.wait_for("pump turns at no rate 1.0")
         fast = upload(client, {"apps": {"pump": {"environ": {"RATE": "five"}}}, "settings": {"heartbeat": 1}})
         refused = client.put(f"{board.path}/overlay", json={"overlay_id": fast["id"]})

@@ -22,8 +22,8 @@ def upload(client: httpx.Client, path: Path) -> dict[str, Any]:
 
 def test_upgrade_and_revert(studio: Server, tmp_path: Path) -> None:
     with studio.client() as client, real.device(tmp_path, studio.bus_port) as system:
-        device = wait_for(lambda: client.get("/api/v1/devices").json()["devices"], "the device appears")[0]
-        path = f"/api/v1/devices/{device['id']}"
+        path = system.path
+        wait_for(lambda: client.get(path).is_success, "the device appears")
 
         def state() -> dict[str, Any]:
             return client.get(path).json()
@@ -40,7 +40,7 @@ def test_upgrade_and_revert(studio: Server, tmp_path: Path) -> None:
             )
 
         wait_for(lambda: state()["apps"].get("pump", {}).get("state") == "running", "it runs")
-        assert state()["name"] == "pump 7" and state()["generation"] == 1
+        assert state()["name"] == system.name and state()["generation"] == 1
         graph = client.get(f"{path}/graph").json()
         assert graph["apps"]["pump"]["state"] == "running"
         pid = system.status()["apps"]["steady"]["pid"]

@@ -31,9 +31,9 @@ Device = tuple[Server, RunningSystem, str]
 def device(studio: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     """Studio, a system that it manages, and the id of the device."""
     with real.device(tmp_path_factory.mktemp("device"), studio.bus_port) as system, studio.client() as client:
-        found = wait_for(lambda: client.get("/api/v1/devices").json()["devices"], "the device appears")[0]
+        wait_for(lambda: client.get(system.path).is_success, "the device appears")
         system.wait_for("pump 1.0 turns")
-        yield studio, system, found["id"]
+        yield studio, system, system.id
 
 
 def socket(
@@ -196,11 +196,10 @@ def test_a_token_that_is_revoked_ends_its_session(
     admin = fleet.login()
     made = admin.post("/api/v1/tokens", json={"name": "t", "scopes": ["devices.debug"]}).json()
     with real.device(tmp_path, fleet.bus_port) as system:
-        found = wait_for(lambda: admin.get("/api/v1/devices").json()["devices"], "the device appears")[0]
-        admin.post(f"/api/v1/devices/{found['id']}/accept").raise_for_status()
-        path = f"/api/v1/devices/{found['id']}"
-        wait_for(lambda: admin.get(path).json()["apps"].get("pump"), "it reports")
-        with socket(fleet, found["id"], Authorization=f"Bearer {made['token']}") as one:
+        wait_for(lambda: admin.get(system.path).is_success, "the device appears")
+        admin.post(f"{system.path}/accept").raise_for_status()
+        wait_for(lambda: admin.get(system.path).json()["apps"].get("pump"), "it reports")
+        with socket(fleet, system.id, Authorization=f"Bearer {made['token']}") as one:
             assert "open" in said(one)
             admin.delete(f"/api/v1/tokens/{made['id']}").raise_for_status()
             assert "closed" in said(one)

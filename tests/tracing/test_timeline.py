@@ -14,7 +14,7 @@ from kos.abi.status import Status
 from kos.abi.trace import Flag, Kind
 from kos.abi.trace_frame import FRAME_MAX, load, parse
 from kos.tracing import Summary, Timeline
-from kos.tracing.timeline import OPEN_MAX, THREADS_MAX, document
+from kos.tracing.timeline import HISTORY, OPEN_MAX, THREADS_MAX, document
 from tests.tracing.chrome import check_document
 from tests.tracing.records import APPS, NOW, call, chunk, frame, record
 
@@ -142,6 +142,18 @@ def test_payloads_are_shown_where_the_manifest_has_them_recorded():
     wide = [caller + said.ljust(room, b"\0"), end + bytes(room)]
     events, _timeline = fed(frame(chunk("wx", *wide, size=trace.RECORD_SIZE_PAYLOADS)))
     assert of(events, "X", "call")[0]["args"]["payload"] == "22.5··[31m"
+
+
+def test_what_goes_on_since_long_is_shown_and_what_ended_long_ago_is_not():
+    old = NOW - 100 * HISTORY
+    slept = [record(Kind.SLEEP, old), record(Kind.WAKE, old + 50), record(Kind.SLEEP, old + 100)]
+    events, timeline = fed(frame(chunk("station", *slept)))
+    assert not of(events, "X")
+    (goes_on,) = of(timeline.unfinished(), "B")
+    assert goes_on["name"] == "sleep" and goes_on["ts"] == (old + 100) / 1000
+    assert {one["args"]["name"] for one in of(events, "M")} == {"station", "thread 1"}
+    woken = timeline.feed(parse(frame(chunk("station", record(Kind.WAKE, NOW), first=3), now=NOW + 1)))
+    assert of(woken, "X")[0]["ts"] == (old + 100) / 1000 and not timeline.unfinished()
 
 
 def test_lives_and_shares_of_processors():

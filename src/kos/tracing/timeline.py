@@ -133,16 +133,13 @@ class Timeline:
                 self.invalid[chunk.app] = self.invalid.get(chunk.app, 0) + 1
             elif self._since is not None and record.time >= self._since:
                 yield from self._record(chunk.app, kind, record)
+            else:
+                yield from self._keep(chunk.app, kind, record)
 
     def _record(self, app: str, kind: Kind, record: Record) -> Iterator[Event]:
         begun = self._open.setdefault(app, OrderedDict())
-        if kind in (Kind.CALL, Kind.SLEEP, Kind.REQUEST) or (
-            kind is Kind.RECEIVE and not record.flags & Flag.ONE_WAY
-        ):
-            yield from self._track(app, record.thread)
-            begun[_place(kind, record)] = record
-            if len(begun) > OPEN_MAX:
-                begun.popitem(last=False)
+        if _begins(kind, record):
+            yield from self._keep(app, kind, record)
             yield from self._side(app, kind, record)
         elif kind in _ENDS:
             first = begun.pop(_place(_ENDS[kind], record), None)
@@ -157,6 +154,17 @@ class Timeline:
             yield self._instant(
                 track, self._title(kind, record), record.time / 1000, "t", self._details(record)
             )
+
+    def _keep(self, app: str, kind: Kind, record: Record) -> Iterator[Event]:
+        """Remember what goes on, and no more: it may have begun long before the first frame."""
+        begun = self._open.setdefault(app, OrderedDict())
+        if _begins(kind, record):
+            yield from self._track(app, record.thread)
+            begun[_place(kind, record)] = record
+            if len(begun) > OPEN_MAX:
+                begun.popitem(last=False)
+        elif kind in _ENDS:
+            begun.pop(_place(_ENDS[kind], record), None)
 
     def _slice(self, app: str, first: Record, last: Record | None) -> Iterator[Event]:
         kind = _KINDS[first.kind]
@@ -294,6 +302,13 @@ class Timeline:
             details["status"] = _status(record.status)
         details["processor"] = record.cpu - 1
         return details | _payload("payload", record)
+
+
+def _begins(kind: Kind, record: Record) -> bool:
+    """Whether another record says when this ended."""
+    return kind in (Kind.CALL, Kind.SLEEP, Kind.REQUEST) or (
+        kind is Kind.RECEIVE and not record.flags & Flag.ONE_WAY
+    )
 
 
 def _place(kind: Kind, record: Record) -> tuple[Any, ...]:

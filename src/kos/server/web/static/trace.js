@@ -77,12 +77,13 @@
     option(part("port"), event.args.port);
     slices.push(event);
     newest = Math.max(newest, event.ts + (event.dur ?? 0));
-    if (first === null || event.ts < first) first = event.ts;
   }
 
   function receive(message) {
     const marked = kept ?? {};
     message.events.forEach(take);
+    // Where time begins stays: what went on before we looked, and ends now, has a time before it.
+    first ??= slices.length ? Math.min(...slices.map((one) => one.ts)) : null;
     // What has ended since it was told comes among the events, from the same moment on.
     const ended = new Set(message.events.filter((one) => one.ph === "X").map((one) => `${one.pid}/${one.tid}/${one.ts}`));
     unfinished = (message.unfinished ?? unfinished).filter((one) => names.has(one.pid) && !ended.has(`${one.pid}/${one.tid}/${one.ts}`));
