@@ -13,6 +13,7 @@ import os
 import random
 import select
 import struct
+import time
 
 import pytest
 
@@ -108,6 +109,14 @@ def hostile_mailbox(server, name="hostile"):
     result = hostile.request_result(hostile.request("echo", 5, 3))
     assert result.status == Status.OK
     return hostile, result.words[4], RawMailbox(*result.descriptors)
+
+
+def until_asleep(mailbox):
+    """The owner reads no more before it is woken."""
+    end = time.monotonic() + DEADLINE
+    while mailbox.load("owner_sleeping") == 0:
+        assert time.monotonic() < end, "the owner does not sleep"
+        time.sleep(0.001)
 
 
 def innocent(server, calls):
@@ -283,6 +292,7 @@ def test_a_single_use_token_is_not_made_new_by_passing_it_on():
         accomplice.ask(Op.REPLY, request.words[1], Status.OK, 0, 3)
         between = hostile.request_result(request_id).words[4]
         mailbox = RawMailbox(*hostile.request_result(hostile.request("echo", 5, 3)).descriptors)
+        until_asleep(mailbox)
         mailbox.store("request_kind", message.REQUEST_SEND)
         mailbox.store("request_seq", 1)
         passed = hostile.ask(Op.TRANSFER, 5, between)
@@ -326,6 +336,18 @@ def test_an_impossible_queue_is_reported(server):
     mailbox.store("queue_head", 2**31)
     mailbox.wake_owner()
     assert reported(server) == "owner was sent more queued messages than there is room for"
+    mailbox.close()
+
+
+def test_what_a_hostile_app_leaves_behind_is_reported_though_it_is_gone(server):
+    """It corrupts its mailbox and ends, before the owner was told to look."""
+    serve(server)
+    hostile, _id, mailbox = hostile_mailbox(server)
+    until_asleep(mailbox)
+    mailbox.store("request_kind", 77)
+    mailbox.store("request_seq", 5)
+    hostile.close()
+    assert reported(server) == "owner was sent a header that libkos does not write"
     mailbox.close()
 
 

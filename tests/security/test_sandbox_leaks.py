@@ -164,6 +164,9 @@ def test_kills_at_any_moment_under_load(tmp_path: Path) -> None:
             (server,) = children(found["msg0"]["pid"])
             return [descriptors(pid), descriptors(int(server)), children(pid), groups(pid), mounts()]
 
+        def counted() -> list[int]:
+            return [len(each) for each in held(all_run({}))]
+
         def all_call() -> None:
             """Each caller goes on: then the message server has let go of the descriptors that it gave."""
             for name in callers:
@@ -171,7 +174,7 @@ def test_kills_at_any_moment_under_load(tmp_path: Path) -> None:
                 system.wait_for(lambda line, n=name: f"| {n} " in line and "| called " in line, called + 2)
 
         all_call()
-        before = held(all_run({}))
+        before = counted()
         for _ in range(KILLS):
             found = all_run({})
             victim = choice.choice(list(found))
@@ -183,8 +186,9 @@ def test_kills_at_any_moment_under_load(tmp_path: Path) -> None:
                 os.kill(choice.choice([init, *inner]), signal.SIGKILL)
             all_run({victim: init})
         all_call()
-        after = held(all_run({}))
-        assert [len(each) for each in after] == [len(each) for each in before], (before, after)
+        end = time.monotonic() + DEADLINE
+        while (after := counted()) != before:  # who was killed last connects anew; what leaked stays
+            assert time.monotonic() < end, (before, after, held(all_run({})))
         assert [line for line in system.lines if "AssertionError" in line] == []
         assert system.stop() == 0
     assert not groups(pid)

@@ -93,6 +93,8 @@ class App:
         for descriptor in (self.page_fd, self.event_fd, self.completion_fd):
             if descriptor >= 0:
                 os.close(descriptor)
+        self.page_fd = self.event_fd = self.completion_fd = -1
+        self._edges = []
 
 
 class Server:

@@ -309,7 +309,7 @@ class Operations:
 
     def complain(self, app: App, words: Words, data: bytes) -> Answer:
         mailbox_id, complaint = words[:2]
-        mailbox = app.mailbox(mailbox_id)
+        mailbox = app.known_mailbox(mailbox_id)
         text = COMPLAINTS.get(complaint)
         if text is None:
             raise Refusal(Status.BAD_REQUEST)

@@ -108,7 +108,7 @@ class MessageServer:
         self._selector.unregister(connection)
         connection.close()
         self._tables.remove(app)
-        self._reported = {key: value for key, value in self._reported.items() if key[1] is not app}
+        self._reported = {key: value for key, value in self._reported.items() if key[1].alive}
 
     # --- the supervisor -----------------------------------------------------------------------------------
 

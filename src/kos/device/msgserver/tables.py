@@ -17,6 +17,7 @@ from kos.device.msgserver.mailbox import AppPage, SharedBuffer, SharedMailbox, T
 
 UNATTACHED_MAX = 64  # mailboxes made for an owner that it has not fetched yet; each holds two descriptors
 ENDED_RINGS_MAX = 8  # traces of apps that ended, kept for a trace server that has not seen them yet
+ENDED_MAILBOXES_MAX = 64  # of one owner, remembered by whose they were: it may complain of what it reads last
 BUFFERS_PER_APP = 16  # shared buffers that one app created and that still exist
 
 
@@ -150,6 +151,7 @@ class App:
     buffers: set[BufferToken] = field(default_factory=set)  # that it created
     attach: deque[Mailbox] = field(default_factory=deque)
     closed: deque[int] = field(default_factory=deque)  # ids of mailboxes that it must drop
+    ended: deque[Mailbox] = field(default_factory=lambda: deque(maxlen=ENDED_MAILBOXES_MAX))  # it owned
     incoming: dict[int, ConnectionRequest] = field(default_factory=dict)
     request: ConnectionRequest | None = None
     served: dict[int, str] = field(default_factory=dict)  # caller id → name of apps that spoke to it
@@ -189,6 +191,13 @@ class App:
             if isinstance(token, Mailbox) and token.id == mailbox_id and not token.closed:
                 return token
         raise Refusal(Status.INVALID_TOKEN)
+
+    def known_mailbox(self, mailbox_id: int) -> Mailbox:
+        """The same, or one that it owned until a moment ago; raises Refusal."""
+        for ended in self.ended:
+            if ended.id == mailbox_id:
+                return ended
+        return self.mailbox(mailbox_id)
 
     def announce_event(self) -> None:
         if self.page:
@@ -251,6 +260,7 @@ class Tables:
         mailbox.closed = True
         owner = mailbox.owner
         del owner.owned[mailbox.id]
+        owner.ended.append(mailbox)
         owner.queue_dropped += mailbox.shared.queue_dropped
         for offer in mailbox.offers.values():
             self.drop(offer.token)
@@ -381,6 +391,7 @@ class Tables:
             if not isinstance(token, Reserved):
                 self.drop(token)
         app.slots.clear()
+        app.ended.clear()
         self._forget_rings()
         if app.page:
             app.page.release()
