@@ -34,7 +34,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_manager_at_work(fresh: Server, page: Page, devices: Park, tmp_path: Path) -> None:
     fleet = fresh
     good = Behaviour(step=0.2)

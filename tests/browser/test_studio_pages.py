@@ -23,7 +23,7 @@ def fresh(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_first_steps(fresh: Server, page: Page, tmp_path: Path) -> None:
     studio = fresh
     page.goto(studio.url)

@@ -14,7 +14,7 @@ from kos.build.errors import BuildError
 from kos.build.target import target
 from tests.build.projects import C_LISTS, c_app
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 MACHINES = {"host": None, "aarch64": 183, "aarch32": 40}  # e_machine of the ELF header
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.build.projects import C_MAIN, c_app, put, wheel
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 SYSTEM = """
     from kos.manifest import App, CImage, PythonImage, System
     from kos.systems import Poukai

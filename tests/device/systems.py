@@ -24,7 +24,7 @@ import pytest
 from kos.device.control import ControlClient
 from kos.device.launcher import cache_folder, host_launcher
 
-DEADLINE = 30.0  # seconds that a test waits for an event before it gives up
+DEADLINE = 90.0  # seconds that a test waits for an event before it gives up
 ROOT = Path(__file__).resolve().parents[2]
 UNPRIVILEGED = 65534  # the uid that a test run by root uses as its ordinary user
 

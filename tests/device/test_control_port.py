@@ -21,7 +21,7 @@ def test_bytes_go_both_ways_until_the_client_leaves():
         while left:
             left -= len(client.recv(65536))
         client.shutdown(socket.SHUT_WR)
-        thread.join(10.0)
+        thread.join(90)
         assert not thread.is_alive()
 
 
@@ -32,5 +32,5 @@ def test_it_ends_with_the_supervisor():
         thread = threading.Thread(target=carry, args=(port.fileno(), control))
         thread.start()
         supervisor.close()
-        thread.join(10.0)
+        thread.join(90)
         assert not thread.is_alive()

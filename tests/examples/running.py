@@ -67,8 +67,8 @@ class Run:
     def stop(self) -> int:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
-        status = self._process.wait(30)
-        self._reader.join(30)
+        status = self._process.wait(90)
+        self._reader.join(90)
         assert self._process.stdout
         self._process.stdout.close()
         shutil.rmtree(self._runtime)

@@ -13,7 +13,7 @@ import pytest
 from kos.services.i2c.environment import Environment
 from tests.examples.running import Run, Start
 
-pytestmark = [pytest.mark.group("examples"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.group("examples"), pytest.mark.timeout(600)]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

@@ -10,7 +10,7 @@ import pytest
 from kos.manifest.load import load_project
 from tests.examples.running import Start
 
-pytestmark = [pytest.mark.group("examples"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.group("examples"), pytest.mark.timeout(600)]
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FILE = re.compile(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)

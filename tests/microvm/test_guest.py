@@ -23,11 +23,11 @@ from kos.build.vm_image import Guest
 from kos.manifest import PlatformSpec, VmImage
 from tests.integration.qemu_device import Device, needs_sdk
 
-pytestmark = [pytest.mark.group("microvm"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.group("microvm"), pytest.mark.timeout(600)]
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/vmm_example"
 MIB = 1 << 20
-END_SECONDS = 30.0
+END_SECONDS = 90.0
 FLOOD_KIB = 100 << 10  # of output that nobody keeps
 
 

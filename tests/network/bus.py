@@ -121,7 +121,7 @@ class Bus:
             found = []
             subscription = await stream.subscribe(">", stream="KOS_UP", ordered_consumer=True)
             while left:
-                message = await subscription.next_msg(timeout=10)
+                message = await subscription.next_msg(timeout=60)
                 found.append((message.subject, message.data))
                 left -= 1
             return found

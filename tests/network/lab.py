@@ -41,7 +41,7 @@ from tests.device.systems import reachable_python
 
 DEVICE_ADDRESS = "192.0.2.10"
 GATEWAY_ADDRESS = "192.0.2.20"
-TIMEOUT = 30.0  # seconds for anything to happen on a busy machine
+TIMEOUT = 90.0  # seconds for anything to happen on a busy machine
 # An ordinary user: a uid that is not 0, no capability, and no right over the namespaces that we made.
 AS_USER = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"]
 

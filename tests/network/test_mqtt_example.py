@@ -17,7 +17,7 @@ from tests.network import lab
 from tests.network.bus import MQTT_PORT, PORT, READER, Bus
 from tests.network.lab import GatewayProcess, Wire
 
-pytestmark = [pytest.mark.group("network"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.group("network"), pytest.mark.timeout(600)]
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mqtt_example"
 

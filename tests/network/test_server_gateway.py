@@ -24,7 +24,7 @@ from tests.network import lab
 from tests.network.lab import Device, Wire
 from tests.security.test_network_isolation import TRY
 
-pytestmark = [pytest.mark.group("network"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.group("network"), pytest.mark.timeout(600)]
 
 # An app that behaves as if it were a browser on the server's own machine.
 PRETEND = """
@@ -32,7 +32,7 @@ import sys, urllib.error, urllib.request
 url = f"http://10.90.0.1:{sys.argv[1]}/api/v1/devices"
 asked = urllib.request.Request(url, headers={"Host": "127.0.0.1:4190"})
 try:
-    print(urllib.request.urlopen(asked, timeout=10).status)
+    print(urllib.request.urlopen(asked, timeout=60).status)
 except urllib.error.HTTPError as error:
     print(error.code)
 """

@@ -56,7 +56,7 @@ class Park:
 
         asyncio.run_coroutine_threadsafe(settle(), self.loop).result(30)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(30)
+        self._thread.join(90)
         self.loop.close()
 
 

@@ -57,7 +57,7 @@ class Instance:
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)  # does not wait for clients that are still connected
-        self._process.wait(30)
+        self._process.wait(90)
 
     def _started(self) -> subprocess.Popen[bytes]:
         options = ["-D", str(self._folder / "data"), "-p", str(self._port), "-k", str(self._folder)]

@@ -131,4 +131,4 @@ def device(
             yield system
         finally:
             agent.terminate()
-            agent.wait(30)
+            agent.wait(90)

@@ -149,7 +149,7 @@ def test_the_admin_app_reaches_its_server(tmp_path: Path) -> None:
 def wait_for_event(client: httpx.Client, path: str, name: str) -> None:
     """Returns once the time line that Studio shows has an event of that name."""
     seen: set[str] = set()
-    with client.stream("GET", f"{path}/trace", timeout=30) as answer:
+    with client.stream("GET", f"{path}/trace", timeout=90) as answer:
         assert answer.status_code == 200, answer.read()
         for line in answer.iter_lines():
             if line.startswith("data: ") and '"events"' in line:

@@ -26,7 +26,7 @@ from tests.server.archives import archive
 from tests.server.devices import Park
 from tests.server.running import PASSWORD, wait_for
 
-pytestmark = [pytest.mark.group("server"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.group("server"), pytest.mark.timeout(600)]
 
 DEVICES = 9
 BASE = clock_ms()  # not long ago: what is old is removed
@@ -37,7 +37,7 @@ def ended(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(90)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -83,7 +83,7 @@ class Installation:
     def client(self, number: int) -> httpx.Client:
         """A client of one server, logged in."""
         url = f"http://127.0.0.1:{self.http_ports[number]}"
-        client = self.stack.enter_context(httpx.Client(base_url=url, timeout=30))
+        client = self.stack.enter_context(httpx.Client(base_url=url, timeout=90))
 
         def ready() -> bool:
             assert self.servers[number].poll() is None, (

@@ -11,7 +11,7 @@ import pytest
 from tests.server import real
 from tests.server.running import PASSWORD, running, wait_for
 
-pytestmark = [pytest.mark.group("server"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.group("server"), pytest.mark.timeout(600)]
 
 DEVICES = 5
 ENDS = ("done", "stopped", "aborted")

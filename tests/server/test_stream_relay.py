@@ -24,7 +24,7 @@ class Bench:
 
     def __init__(self) -> None:
         ours, self.supervisor = socket.socketpair()
-        self.supervisor.settimeout(10)
+        self.supervisor.settimeout(60)
         self._lines = self.supervisor.makefile("rb")
         self.sent: list[tuple[str, Any]] = []
         self.answers: list[dict[str, Any]] = []

@@ -41,7 +41,7 @@ class Rig:
 
     def __init__(self, port: Port | None) -> None:
         ours, self.supervisor = socket.socketpair()
-        self.supervisor.settimeout(5)
+        self.supervisor.settimeout(60)
         self.link = SupervisorLink(ours, print, print, on_trace=lambda frame: self.relay.take(frame))
         self.sent: list[dict[str, Any]] = []
         self.answers: list[dict[str, Any]] = []

@@ -15,7 +15,7 @@ from kos.abi.errors import KosError
 from kos.tool.bundle import bundle
 from tests.setup.test_environment import SCRIPT, tree  # noqa: F401
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def wheel(folder: Path) -> Path:

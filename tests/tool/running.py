@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 
 
 def kos_tool(

@@ -20,7 +20,7 @@ from kos.tool.request import install_built
 from tests.device.systems import RunningSystem
 from tests.server.running import running, wait_for
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 SYSTEM = """
 from kos.manifest import App, CImage, Context, Restart, System
 
@@ -145,7 +145,7 @@ def test_through_a_server(project: Path, tmp_path: Path) -> None:
             assert "device.stream.open" in audit
         finally:
             agent.terminate()
-            agent.wait(30)
+            agent.wait(90)
 
 
 def test_a_crash_says_where(project: Path) -> None:

@@ -10,7 +10,7 @@ from tests.tool.running import going_on, kos_tool
 
 pytestmark = [
     pytest.mark.group("examples"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap: apt-get install bubblewrap"),
 ]
 

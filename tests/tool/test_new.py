@@ -8,7 +8,7 @@ import pytest
 
 from tests.tool.running import going_on, kos_tool
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_new_system_with_both_kinds_of_app_builds_and_runs(tmp_path):

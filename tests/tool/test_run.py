@@ -14,7 +14,7 @@ import pytest
 from tests.tool.running import going_on, kos_tool
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap: apt-get install bubblewrap"),
 ]
 
@@ -71,7 +71,7 @@ def test_run_status_console_and_stop(project, runtime, tmp_path):
 
         stopped = kos_tool("stop", **runtime)
         assert stopped.returncode == 0
-        assert run.process.wait(30) == 0
+        assert run.process.wait(90) == 0
     assert left_behind(runtime) == []
     assert processes_of(str(tmp_path)) == []
 
@@ -91,7 +91,7 @@ def test_ctrl_c_leaves_nothing(project, runtime, tmp_path, number):
     with going_on("run", project, output=tmp_path / "out", **runtime) as run:
         run.until_printed("hello 1 from small")
         run.process.send_signal(number)
-        assert run.process.wait(30) == 130
+        assert run.process.wait(90) == 130
         assert "stopped" in run.text()
     assert left_behind(runtime) == []
     assert processes_of(str(tmp_path)) == []

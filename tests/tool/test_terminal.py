@@ -56,7 +56,7 @@ def test_keys_go_as_they_are_pressed_and_the_terminal_is_given_back(monkeypatch:
         thread = threading.Thread(target=press)
         thread.start()
         assert Terminal(stream).run() is None
-        thread.join(10.0)
+        thread.join(90)
         assert stream.sent == b"ls\x03\rx"
         assert termios.tcgetattr(keyboard) == before
     os.close(ours)

@@ -79,7 +79,7 @@ def run(tmp_path):
         yield directory, images
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(90)
 
 
 def ready(directory: Path) -> dict:
