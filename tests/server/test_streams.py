@@ -59,7 +59,7 @@ def test_which_apps_are_open(device: Device) -> None:
 
 def test_a_variable_is_changed_through_the_server(device: Device) -> None:
     studio, system, _identity = device
-    stream = open_remote(studio.url, "pump 7", "shell", "pump")
+    stream = open_remote(studio.url, system.name, "shell", "pump")
     printed: list[str] = []
     shell = RemoteShell(stream, printed.append)
     run_all(shell, ["speed", "speed = 99", "def twice(x):", "  return 2 * x", "", "print(twice(speed))"])
