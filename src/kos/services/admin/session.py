@@ -260,7 +260,7 @@ class Session:
                 subject = up_subject(self.device, document.kind)
                 reply = down_subject(self.device, f"{DOWN_ANSWER}.{document.number}")
                 identity = f"{self.device}-{self._run}-{document.number}"
-                self._output += wire.publish(subject, document.data, reply, identity)
+                self._output += wire.publish(subject, document.data, reply, {wire.MESSAGE_ID: identity})
 
     def _make_report(self, now: float) -> None:
         self._report_number += 1

@@ -6,6 +6,7 @@ No I/O. The server is trusted to be the server, not to be right: every size has 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from kos.abi.errors import KosError
 
 LINE_MAX = 16 * 1024  # bytes of a control line: the greeting lists all nodes of a cluster
 PAYLOAD_MAX = 512 * 1024
+MESSAGE_ID = "Nats-Msg-Id"  # the bus stores a repetition once, for a while
 _END = b"\r\n"
 
 
@@ -160,12 +162,13 @@ def subscribe(subject: str, number: int) -> bytes:
     return f"SUB {subject} {number}\r\n".encode()
 
 
-def publish(subject: str, data: bytes, reply: str = "", message_id: str = "") -> bytes:
-    """One message; with an id, the server stores a repetition only once."""
+def publish(subject: str, data: bytes, reply: str = "", headers: Mapping[str, str] | None = None) -> bytes:
+    """One message, with headers for whoever keeps or reads it."""
     address = f"{subject} {reply} " if reply else f"{subject} "
-    if not message_id:
+    if not headers:
         return f"PUB {address}{len(data)}\r\n".encode() + data + _END
-    header = f"NATS/1.0\r\nNats-Msg-Id: {message_id}\r\n\r\n".encode()
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    header = f"NATS/1.0\r\n{lines}\r\n".encode()
     return f"HPUB {address}{len(header)} {len(header) + len(data)}\r\n".encode() + header + data + _END
 
 

@@ -1,8 +1,9 @@
 """What waits for the server, on storage: bounded, in order, oldest dropped first and counted.
 
 Segments of records, each with a checksum; a torn end, as a power cut leaves it, is cut off. A record has a
-number that never repeats for this spool, so that the server stores a repetition once. `acked` keeps what the
-server has.
+number that is never used twice, whatever is torn: `position` says which numbers may have been used, before
+they are. It keeps what the server has, too. When it is lost, new records belong to a new spool, and those
+that wait keep the name of theirs, so that the server still knows them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import re
 import secrets
 import struct
+import time
 import zlib
 from collections import deque
 from dataclasses import dataclass
@@ -20,14 +22,17 @@ from pathlib import Path
 
 from kos.abi.errors import KosError
 
-# A record: checksum of the body, its size; then the body: number, size of the kind, size of the payload,
-# both.
+# A record: checksum of the body, its size; then the body: number, milliseconds since 1970, size of the kind,
+# size of the payload, both.
 _HEAD = struct.Struct("<II")
-_BODY = struct.Struct("<QHI")
-_SEGMENT = re.compile(r"([0-9a-f]{16})\.spool")
+_BODY = struct.Struct("<QQHI")
+_SEGMENT = re.compile(r"([0-9a-f]{16})-([0-9a-f]{12})\.spool")  # first number, the spool's name
 SEGMENTS = 8  # the spool's size in segments: so much of it is dropped at a time
 BYTES_MIN = 64 << 10
 ACK_EVERY = 64  # acknowledged records before the position is written down
+RESERVE = 1024  # numbers that are written down as used at a time
+POSITION = "position"
+_NAME = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,15 @@ class Record:
     number: int
     kind: str
     payload: bytes
+    spool: str
+    since: float  # when it began to wait, by the clock that never jumps, as well as is known
 
 
 class Spool:
     """A queue in a folder.
 
     Attributes:
-        identity: of this spool; it differs after the folder was lost.
+        identity: the name of this spool; another one after the position was lost.
         dropped: records lost because there was no room, since the folder was made.
     """
 
@@ -60,6 +67,7 @@ class Spool:
         if size < BYTES_MIN:
             raise KosError(f"a spool of {size} bytes, at least {BYTES_MIN}")
         self._folder = folder
+        self._size = size
         self._segment_size = size // SEGMENTS
         self._waiting: deque[Record] = deque()
         self._segments: deque[tuple[int, Path, int]] = deque()  # first number, file, bytes
@@ -67,9 +75,15 @@ class Spool:
         self._taken = 0  # how many of the first of `_waiting` are on their way
         self._unwritten = 0  # acknowledgements since the position was written down
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.identity, self._acked, self.dropped = self._load_position()
-        self._next = self._acked + 1
+        known = self._load_position()
+        self.identity, self._acked, self.dropped, self._reserved = known or (secrets.token_hex(6), 0, 0, 0)
         self._load()
+        last = max([self._acked, *(record.number for record in self._waiting)])
+        self._next = max(last + 1, self._reserved, *(first for first, _, _ in self._segments), 1)
+        if known is None:
+            self._reserve()
+        while self._segments and self._bytes() > size:
+            self._drop_oldest()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -84,10 +98,13 @@ class Spool:
         before = self._segments[-1] if self._segments else None
         first = self._next
         try:
+            now, wall = time.monotonic(), time.time_ns() // 1_000_000
             for kind, payload in messages:
-                record = Record(self._next, kind, payload)
+                if self._next >= self._reserved:
+                    self._reserve()
+                record = Record(self._next, kind, payload, self.identity, now)
                 self._next += 1
-                self._write(record)
+                self._write(record, wall)
                 self._waiting.append(record)
             if self._file is not None:
                 os.fdatasync(self._file)
@@ -96,7 +113,7 @@ class Spool:
             raise KosError(f"the storage takes nothing: {error.strerror}") from None
 
     def _undo(self, before: tuple[int, Path, int] | None, first: int) -> None:
-        """Take back what a failed `append` wrote from number `first` on; the next one begins a segment."""
+        """Take back what a failed `append` wrote from number `first` on."""
         while self._waiting and self._waiting[-1].number >= first:
             self._waiting.pop()
         file, self._file = self._file, None
@@ -108,23 +125,41 @@ class Spool:
             self._segments[-1] = before
             os.truncate(before[1], before[2])
 
-    def _write(self, record: Record) -> None:
+    def _reserve(self) -> None:
+        """Write down that the next numbers may be used."""
+        before, self._reserved = self._reserved, self._next + RESERVE
+        try:
+            self._write_position()
+        except OSError:
+            self._reserved = before
+            raise
+
+    def _bytes(self) -> int:
+        return sum(size for _, _, size in self._segments)
+
+    def _write(self, record: Record, wall: int) -> None:
         name = record.kind.encode()
-        body = _BODY.pack(record.number, len(name), len(record.payload)) + name + record.payload
+        body = _BODY.pack(record.number, wall, len(name), len(record.payload)) + name + record.payload
         data = _HEAD.pack(zlib.crc32(body), len(body)) + body
         if self._file is None or self._segments[-1][2] + len(data) > self._segment_size:
-            self._new_segment(record.number)
+            self._open_segment(record.number, len(data))
         assert self._file is not None
         if os.write(self._file, data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         first, path, size = self._segments[-1]
         self._segments[-1] = (first, path, size + len(data))
 
-    def _new_segment(self, first: int) -> None:
+    def _open_segment(self, first: int, size: int) -> None:
+        """Go on with the last segment, as after a start, or begin one that has room for `size` bytes."""
         self._close()
-        while len(self._segments) >= SEGMENTS:
+        if self._segments:
+            _, path, used = self._segments[-1]
+            if path.name.endswith(f"-{self.identity}.spool") and used + size <= self._segment_size:
+                self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+                return
+        while self._segments and self._bytes() + self._segment_size > self._size:
             self._drop_oldest()
-        path = self._folder / f"{first:016x}.spool"
+        path = self._folder / f"{first:016x}-{self.identity}.spool"
         self._segments.append((first, path, 0))
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._sync_folder()
@@ -145,6 +180,10 @@ class Spool:
             return None
         self._taken += 1
         return self._waiting[self._taken - 1]
+
+    def untake(self) -> None:
+        """Take the last one again later."""
+        self._taken -= 1
 
     def rewind(self) -> None:
         """Take again what was taken and not acknowledged."""
@@ -168,18 +207,14 @@ class Spool:
         self._taken = max(0, self._taken - 1)
 
     # --- files ----------------------------------------------------------------------------------------
-    def _load_position(self) -> tuple[str, int, int]:
-        path = self._folder / "acked"
+    def _load_position(self) -> tuple[str, int, int, int] | None:
+        """The spool's name, what the server has, what was dropped, which numbers are used; None when lost."""
         try:
-            identity, acked, dropped = path.read_text().split()
-            return identity, int(acked), int(dropped)
+            identity, *numbers = (self._folder / POSITION).read_text().split()
+            acked, dropped, reserved = (int(each) for each in numbers)
         except (FileNotFoundError, ValueError):
-            # Lost or never there: numbers begin anew under another identity.
-            for old in self._folder.glob("*.spool"):
-                old.unlink()
-            self.identity, self._acked, self.dropped = secrets.token_hex(6), 0, 0
-            self._write_position()
-            return self.identity, 0, 0
+            return None
+        return (identity, acked, dropped, reserved) if _NAME.fullmatch(identity) else None
 
     def _note_position(self) -> None:
         """Write the position down where there is room: an older one costs repetitions, which have ids."""
@@ -187,12 +222,12 @@ class Spool:
             self._write_position()
 
     def _write_position(self) -> None:
-        new = self._folder / "acked.new"
+        new = self._folder / f"{POSITION}.new"
         with new.open("w") as file:
-            file.write(f"{self.identity} {self._acked} {self.dropped}\n")
+            file.write(f"{self.identity} {self._acked} {self.dropped} {self._reserved}\n")
             file.flush()
             os.fsync(file.fileno())
-        new.replace(self._folder / "acked")
+        new.replace(self._folder / POSITION)
         self._sync_folder()
         self._unwritten = 0
 
@@ -202,32 +237,30 @@ class Spool:
         os.close(descriptor)
 
     def _load(self) -> None:
-        names = sorted(path for path in self._folder.iterdir() if _SEGMENT.fullmatch(path.name))
-        for path in names:
+        for path in sorted(self._folder.iterdir()):
+            if (named := _SEGMENT.fullmatch(path.name)) is None:
+                continue
             data = path.read_bytes()
-            good = self._load_segment(data)
+            good = self._load_segment(data, named[2])
             if good < len(data):
                 os.truncate(path, good)
-            self._segments.append((int(path.name[:16], 16), path, good))
-        # What is torn may have had numbers that the server knows: leave them out.
-        last = max([self._acked, *(record.number for record in self._waiting)])
-        self._next = max(last, *(first for first, _, _ in self._segments), 0) + ACK_EVERY + 1
-        while self._segments and len(self._segments) >= SEGMENTS:
-            self._drop_oldest()
+            self._segments.append((int(named[1], 16), path, good))
 
-    def _load_segment(self, data: bytes) -> int:
+    def _load_segment(self, data: bytes, spool: str) -> int:
+        now, wall = time.monotonic(), time.time_ns() // 1_000_000
         offset = 0
         while offset + _HEAD.size <= len(data):
             check, size = _HEAD.unpack_from(data, offset)
             body = data[offset + _HEAD.size : offset + _HEAD.size + size]
             if len(body) != size or size < _BODY.size or zlib.crc32(body) != check:
                 break
-            number, name_size, payload_size = _BODY.unpack_from(body)
+            number, at, name_size, payload_size = _BODY.unpack_from(body)
             if _BODY.size + name_size + payload_size != size:
                 break
             if number > self._acked:
                 kind = body[_BODY.size : _BODY.size + name_size].decode()
-                self._waiting.append(Record(number, kind, body[_BODY.size + name_size :]))
+                since = now - max(0, wall - at) / 1000
+                self._waiting.append(Record(number, kind, body[_BODY.size + name_size :], spool, since))
             offset += _HEAD.size + size
         return offset
 

@@ -1,9 +1,11 @@
 """The relay's connection to the server's bus, as a state machine: bytes in, bytes and acknowledgements out.
 Pure.
 
-It logs in as the device, by signing the server's nonce. Each record goes out under an id that never repeats,
-so that the server stores a repetition once. Records leave in order; after a failure nothing leaves until what
-is under way has been answered, and then everything from the first that failed goes again.
+It logs in as the device, by signing the server's nonce. Each record carries its mark, by which the server
+takes it once and in order. The bus' own memory of message ids is not used: it forgets after a while, and it
+would swallow what must come again after a failure in the middle. Records leave in order; after a failure
+nothing leaves until what is under way has been answered, and then everything from the first that failed goes
+again.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Callable
 
 from kos.abi import nkey
 from kos.abi.errors import KosError
+from kos.abi.record_mark import RECORD_HEADER, RecordMark
 from kos.abi.session import DOWN_ANSWER, down_subject, up_subject
 from kos.services.admin import wire
 from kos.services.mqtt_relay.spool import Record, Spool
@@ -46,6 +49,7 @@ class Upstream:
         self._parser = wire.Parser()
         self._output = bytearray()
         self._under_way: dict[int, bool] = {}  # number → stored; in the order in which they left
+        self._last: Record | None = None  # the last that left
         self._failed = False
         self._not_before = 0.0
         self._heard_at = self._asked_at = self._sent_at = 0.0
@@ -133,15 +137,21 @@ class Upstream:
                 return
             self._restart()
         while len(self._under_way) < WINDOW and (record := self._spool.take()) is not None:
+            last = self._last if self._under_way else None
+            if last is not None and last.spool != record.spool:
+                self._spool.untake()  # the numbers of two spools say nothing about each other
+                return
             if not self._under_way:
                 self._sent_at = now
             self._under_way[record.number] = False
-            self._output += self._publish(record)
+            self._last = record
+            self._output += self._publish(record, last.number if last is not None else 0, now)
 
-    def _publish(self, record: Record) -> bytes:
+    def _publish(self, record: Record, after: int, now: float) -> bytes:
         answer = down_subject(self._device, f"{ANSWER}.{record.number}")
-        identity = f"{self._device}-{self._spool.identity}-{record.number}"
-        return wire.publish(up_subject(self._device, record.kind), record.payload, answer, identity)
+        mark = RecordMark(record.spool, record.number, after, int((now - record.since) * 1000))
+        headers = {RECORD_HEADER: mark.to_text()}
+        return wire.publish(up_subject(self._device, record.kind), record.payload, answer, headers)
 
     def tick(self, now: float) -> float:
         """Do what time demands; → when to call again.

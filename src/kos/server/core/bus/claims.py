@@ -44,6 +44,7 @@ class Permissions:
     subscribe: tuple[str, ...] = ()
     account: str = "KOS"
     subscriptions: int = 32
+    expires: int = 0  # seconds since 1970, when the connection ends; 0: never
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -104,6 +105,7 @@ class Signer:
                 "aud": permissions.account,
                 "name": permissions.name,
                 "nats": nats,
+                **({"exp": permissions.expires} if permissions.expires else {}),
             }
         )
         return self._answer(request, {"jwt": user})

@@ -15,7 +15,7 @@ from typing import Any
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import DiscardPolicy, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RePublish, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
 from kos.abi.errors import KosError
@@ -23,6 +23,7 @@ from kos.abi.session import (
     DOWN_REQUEST,
     ROOT,
     STORED_KINDS,
+    UP_DATA,
     UP_REPLY,
     Reply,
     Request,
@@ -35,6 +36,10 @@ log = logging.getLogger(__name__)
 
 STREAM = "KOS_UP"
 STREAM_BYTES = 2 << 30  # when it is full, devices keep their data: nothing acknowledged is thrown away
+DATA_STREAM = "KOS_DATA"  # what apps sent, each record once
+DATA_BYTES = 1 << 30  # then the oldest goes; the database has its numbers
+CLEAN_ROOT = "kos.clean"  # of its subjects, which nobody else may publish to
+DATA_ROOT = "kos.data"  # where readers find the same
 CONNECT_TIMEOUT = 20.0
 REQUEST_TIMEOUT = 10.0
 SETTLE_TIMEOUT = 10.0
@@ -55,9 +60,11 @@ class Bus:
         self.system: Client = Client()
         self._waiting: dict[str, asyncio.Future[Reply]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def connect(self) -> None:
-        """Connect both users and make sure that the stream exists."""
+        """Connect both users."""
+        self._loop = asyncio.get_running_loop()
         self.client = await self._connect(self.keys.server)
         self.system = await self._connect(self.keys.system)
         await self.client.subscribe(f"{ROOT}.*.up.{UP_REPLY}.{self.process_id}.*", cb=self._on_reply)
@@ -81,22 +88,39 @@ class Bus:
             if asyncio.get_running_loop().time() > deadline:
                 raise KosError("no connection to the bus", where=", ".join(self.urls))
 
-    async def ensure_stream(self) -> None:
-        """The stream that keeps what devices send until it is in the database."""
-        config = StreamConfig(
-            name=STREAM,
-            subjects=[f"{ROOT}.*.up.{kind}" for kind in STORED_KINDS],
-            storage=StorageType.FILE,
-            discard=DiscardPolicy.NEW,
-            max_bytes=STREAM_BYTES,
-            num_replicas=self.replicas,
+    async def ensure_streams(self) -> None:
+        """The stream that keeps what devices send until it is in the database, and the one for readers."""
+        kinds = (*STORED_KINDS, f"{UP_DATA}.>")
+        await self._ensure(
+            StreamConfig(
+                name=STREAM,
+                subjects=[f"{ROOT}.*.up.{kind}" for kind in kinds],
+                storage=StorageType.FILE,
+                discard=DiscardPolicy.NEW,
+                max_bytes=STREAM_BYTES,
+                num_replicas=self.replicas,
+            )
         )
+        await self._ensure(
+            StreamConfig(
+                name=DATA_STREAM,
+                subjects=[f"{CLEAN_ROOT}.>"],
+                storage=StorageType.FILE,
+                discard=DiscardPolicy.OLD,
+                max_bytes=DATA_BYTES,
+                num_replicas=self.replicas,
+                republish=RePublish(src=f"{CLEAN_ROOT}.>", dest=f"{DATA_ROOT}.>"),
+            )
+        )
+
+    async def _ensure(self, config: StreamConfig) -> None:
+        assert config.name is not None
         stream = self.client.jetstream()
         deadline = asyncio.get_running_loop().time() + CONNECT_TIMEOUT
         while True:
             try:
                 try:
-                    await stream.stream_info(STREAM)
+                    await stream.stream_info(config.name)
                     await stream.update_stream(config)
                 except NotFoundError:
                     await stream.add_stream(config)
@@ -162,10 +186,15 @@ class Bus:
             future.set_exception(error)
 
     def disconnect_device(self, device: str) -> None:
-        """End every connection of a device, now and once more shortly after. Returns at once."""
-        task = asyncio.get_running_loop().create_task(self._disconnect(device))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """End every connection of that name, now and once more shortly after. Returns at once; any thread."""
+
+        def begin() -> None:
+            task = asyncio.get_running_loop().create_task(self._disconnect(device))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(begin)
 
     async def _disconnect(self, device: str) -> None:
         try:

@@ -1,4 +1,5 @@
-"""From the bus' stream into the database, exactly once: data and offset are written in one transaction.
+"""From the bus' stream into the database, exactly once: data and offset are written in one transaction, and
+with them how far each device's spools are, because a device sends again what it does not know to be stored.
 
 Only the process that holds the lease runs this.
 """
@@ -18,13 +19,26 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from kos.abi.errors import KosError
-from kos.abi.session import UP_CONSOLE, UP_EVENT, UP_REPORT, UP_TELEMETRY, Console, Event, Report, Telemetry
+from kos.abi.record_mark import RECORD_HEADER, RecordMark
+from kos.abi.session import (
+    UP_CONSOLE,
+    UP_DATA,
+    UP_EVENT,
+    UP_REPORT,
+    UP_TELEMETRY,
+    Console,
+    Event,
+    Report,
+    Telemetry,
+)
 from kos.server.core.bus.client import STREAM, Bus
 from kos.server.core.data.alarms import AlarmBook
-from kos.server.core.data.points import PointWriter, Row, corrected
+from kos.server.core.data.outlet import Out, Outlet
+from kos.server.core.data.points import PointWriter, Row, corrected, measured
+from kos.server.core.data.positions import Positions
 from kos.server.core.data.reports import apply_report, metric_points
 from kos.server.core.db.database import Database
-from kos.server.core.db.models import Device, DeviceEvent, IngestOffset, LogLine
+from kos.server.core.db.models import Device, DeviceEvent, IngestOffset, LogLine, Organisation
 from kos.server.core.devices.identity import ACCEPTED
 from kos.server.core.live import Live
 from kos.server.core.telemetry import Tracer
@@ -57,6 +71,13 @@ class Document:
     kind: str
     received: int  # ms
     data: bytes
+    mark: RecordMark | None = None  # of what a device keeps until we have it
+
+    @property
+    def topic(self) -> str | None:
+        """The app and its topic, of what an app published as it liked."""
+        start = f"{UP_DATA}."
+        return self.kind.removeprefix(start) if self.kind.startswith(start) else None
 
 
 class Ingest:
@@ -70,8 +91,10 @@ class Ingest:
         self.wake = wake  # set when something changed that the rollouts care about
         self.points = PointWriter()
         self.alarms = AlarmBook()
+        self.outlet = Outlet(bus)
         self.stored = 0
         self.refused = 0
+        self.repeated = 0  # records that came again, or before one that they must follow
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -81,6 +104,7 @@ class Ingest:
         while True:
             try:
                 consumer = await self._consumer()
+                await self.outlet.open()
                 while True:
                     if clock() - rules_at > RULES_EVERY:
                         await asyncio.to_thread(self._load_rules)
@@ -118,13 +142,23 @@ class Ingest:
             _, _, device, _, kind = message.subject.split(".", 4)
             meta = message.metadata
             received = int(meta.timestamp.timestamp() * 1000)
-            documents.append(Document(meta.sequence.stream, device, kind, received, message.data))
+            mark = self._mark(device, (message.headers or {}).get(RECORD_HEADER))
+            documents.append(Document(meta.sequence.stream, device, kind, received, message.data, mark))
+        if any(one.topic for one in documents):
+            await self.outlet.publish(await asyncio.to_thread(self._for_readers, documents))
         changed = await asyncio.to_thread(self.store, documents)
         for device, organisation in changed.items():
             await self.live.tell(organisation, "device", device=device)
         if changed:
             self.wake.set()
         return documents[-1].sequence
+
+    def _mark(self, device: str, text: str | None) -> RecordMark | None:
+        try:
+            return RecordMark.parse(text) if text else None
+        except KosError as error:
+            log.warning("device %s: %s", device, error)
+            return None
 
     # --- in a thread --------------------------------------------------------------------------------------
     def _offset(self) -> int:
@@ -135,6 +169,30 @@ class Ingest:
     def _load_rules(self) -> None:
         with self.database.read() as session:
             self.alarms.load(session)
+
+    def _for_readers(self, documents: Sequence[Document]) -> list[Out]:
+        """What `store` will find new among what apps published: the same is decided there again."""
+        with self.database.read() as session:
+            row = session.get(IngestOffset, STREAM)
+            fresh = [one for one in documents if row is None or one.sequence > row.sequence]
+            known = self._devices(session, {one.device for one in fresh})
+            slugs = {row.id: row.slug for row in session.scalars(select(Organisation))}
+            new = self._new(Positions(session, known), fresh, known)
+            return [
+                Out(one.sequence, slugs[known[one.device].organisation_id], one.device, one.topic, one.data)
+                for one in new
+                if one.topic
+            ]
+
+    @staticmethod
+    def _new(positions: Positions, documents: Sequence[Document], known: dict[str, Device]) -> list[Document]:
+        """Those of devices that have something to say, without what came before or too early."""
+        return [
+            one
+            for one in documents
+            if one.device in known
+            and (one.mark is None or positions.take(one.device, one.mark, one.received))
+        ]
 
     def store(self, documents: Sequence[Document]) -> dict[str, int]:
         """One transaction. Says which devices changed visibly, with their organisations."""
@@ -159,11 +217,15 @@ class Ingest:
         row.sequence = fresh[-1].sequence
         known = self._devices(session, {one.device for one in fresh})
         batch = Batch()
-        for one in fresh:
+        # A device that was revoked meanwhile has nothing to say any more.
+        marked = {one.device for one in fresh if one.mark is not None and one.device in known}
+        positions = Positions(session, marked)
+        new = self._new(positions, fresh, known)
+        positions.save(session)
+        self.repeated += sum(one.device in known for one in fresh) - len(new)
+        for one in new:
             try:
-                # A device that was revoked meanwhile has nothing to say any more.
-                if one.device in known:
-                    self._sort(batch, one)
+                self._sort(batch, one)
             except KosError as error:
                 self.refused += 1
                 log.warning("device %s: %s", one.device, error)
@@ -186,6 +248,12 @@ class Ingest:
         return {row.id: row for row in session.scalars(chosen)}
 
     def _sort(self, batch: Batch, one: Document) -> None:
+        if one.topic:
+            age = one.mark.age if one.mark is not None else 0
+            batch.rows += [
+                (one.device, *point) for point in measured(one.topic, one.data, one.received - age)
+            ]
+            return
         match one.kind:
             case kind if kind == UP_REPORT:
                 report = Report.parse(one.data)

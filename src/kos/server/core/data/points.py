@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from kos.abi.reader import SERIES
 from kos.abi.session import Telemetry
 from kos.server.core.db.models import Point, Series
 
 FUTURE_MAX = 24 * 3600 * 1000  # ms that a device's clock may be ahead of ours
 SERIES_PER_DEVICE_MAX = 1000
 SERIES_CACHED_MAX = 500_000
+NUMBER_BYTES_MAX = 64  # of a number in text
 
 Row = tuple[str, str, int, float]  # device, series, time, value
 
@@ -23,6 +26,22 @@ def corrected(document: Telemetry, received: int) -> list[tuple[str, int, float]
     if document.clock and document.sent <= received + FUTURE_MAX:
         return [(name, min(at, received + FUTURE_MAX), value) for name, at, value in document.points]
     return [(name, received - max(0, document.sent - at), value) for name, at, value in document.points]
+
+
+def measured(topic: str, payload: bytes, at: int) -> list[tuple[str, int, float]]:
+    """The point that an app's message is: a number under its topic. What is no number is not kept here.
+
+    Args:
+        topic: the app and its topic, with dots.
+        payload: as the app published it.
+        at: milliseconds since 1970.
+    """
+    name = topic.replace(".", "/")
+    try:
+        value = float(payload) if len(payload) <= NUMBER_BYTES_MAX else math.nan
+    except ValueError:
+        return []
+    return [(name, at, value)] if math.isfinite(value) and SERIES.fullmatch(name) else []
 
 
 class PointWriter:
@@ -95,4 +114,4 @@ def insert_points(session: Session, values: list[dict[str, Any]]) -> None:
         )
 
 
-__all__ = ["Point", "PointWriter", "corrected", "insert_points"]
+__all__ = ["Point", "PointWriter", "corrected", "insert_points", "measured"]

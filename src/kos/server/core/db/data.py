@@ -97,6 +97,18 @@ class IngestOffset(Base):
     sequence: Mapped[int] = mapped_column(BigInteger)
 
 
+class SpoolPosition(Base):
+    """The last record of a device's spool that is in the database: written in the same transaction."""
+
+    __tablename__ = "spool_position"
+    device_id: Mapped[str] = mapped_column(
+        String(32), ForeignKey(DEVICE, ondelete="CASCADE"), primary_key=True
+    )
+    spool: Mapped[str] = mapped_column(String(12), primary_key=True)
+    last: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[Millis]
+
+
 class Lease(Base):
     """Who does a job that only one process may do, and until when."""
 

@@ -2,7 +2,17 @@
 
 from kos.server.core.db.access import ApiToken, AuditEntry, LoginSession, Membership, Organisation, User
 from kos.server.core.db.base import Base, now
-from kos.server.core.db.data import Alarm, AlarmRule, DeviceEvent, IngestOffset, Lease, LogLine, Point, Series
+from kos.server.core.db.data import (
+    Alarm,
+    AlarmRule,
+    DeviceEvent,
+    IngestOffset,
+    Lease,
+    LogLine,
+    Point,
+    Series,
+    SpoolPosition,
+)
 from kos.server.core.db.devices import Device, DeviceGroup, PreauthorisedKey, TunnelPeer
 from kos.server.core.db.releases import Artifact, Overlay, OverlayArtifact, Release, ReleaseArtifact
 from kos.server.core.db.rollouts import Rollout, RolloutDevice
@@ -32,6 +42,7 @@ __all__ = [
     "Rollout",
     "RolloutDevice",
     "Series",
+    "SpoolPosition",
     "TunnelPeer",
     "User",
     "now",

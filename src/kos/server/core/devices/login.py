@@ -24,6 +24,7 @@ from kos.server.core.bus.claims import LoginRequest, Permissions, Signer, parse_
 from kos.server.core.db.database import Database
 from kos.server.core.db.models import Device, Organisation, PreauthorisedKey, now
 from kos.server.core.devices.identity import ACCEPTED, PENDING
+from kos.server.core.devices.readers import READER, reader_permissions
 from kos.server.settings import Settings, is_loopback
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,9 @@ class LoginDesk:
         return made
 
     def _permissions(self, request: LoginRequest, device: Device | None, key: bytes | None) -> Permissions:
+        if key is None and request.user == READER:
+            with self.database.read() as session:
+                return reader_permissions(session, self.settings, request)
         if key is None:
             return mqtt_permissions(request, device)
         assert device is not None  # whoever showed a key was enrolled or refused
