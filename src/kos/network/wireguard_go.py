@@ -21,7 +21,7 @@ from kos.network.outer_sockets import OuterSockets
 from kos.network.rtnl import RTMGRP_LINK, Rtnl
 from kos.network.uapi import UapiControl
 
-START_TIMEOUT = 10.0  # seconds
+START_TIMEOUT = 30.0  # seconds
 PROGRAM = "wireguard-go"
 
 
@@ -125,12 +125,22 @@ class WireguardGo(UapiControl):
                         os.read(self.process.stderr.fileno(), 1 << 16)
 
     def _wait_for_socket(self) -> None:
-        """The control socket comes a moment after the interface; a foreign mount gives no event for it."""
+        """The control socket comes a moment after the interface; a foreign mount gives no event for it.
+
+        Its file is there before anybody listens: only an answer says that it is open.
+        """
         deadline = time.monotonic() + START_TIMEOUT
-        while not self.path.exists():
+        while not self._answers():
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise KosError("wireguard-go opened no control socket")
             time.sleep(0.005)
+
+    def _answers(self) -> bool:
+        try:
+            self.status()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
 
     def stop(self) -> None:
         """End the process; its interface goes with it."""
