@@ -28,6 +28,7 @@ int main(void) {
     }
 }
 """
+CLOSED = "counts: a debugger of a test was closed"
 CARRY = """
 import sys
 from pathlib import Path
@@ -59,6 +60,7 @@ def gdb(system: RunningSystem, *commands: str) -> str:
     for each in (f"target remote | {sys.executable} {script} {system.directory}", *commands):
         command += ["-ex", each]
     environment = os.environ | {"DEBUGINFOD_URLS": ""}
+    earlier = sum(CLOSED in line for line in system.lines)
     done = subprocess.run(
         command,
         capture_output=True,
@@ -68,12 +70,14 @@ def gdb(system: RunningSystem, *commands: str) -> str:
         env=environment,
         check=False,
     )
+    system.wait_for(CLOSED, times=earlier + 1)
     return done.stdout + done.stderr
 
 
 def goes_on(system: RunningSystem) -> None:
-    """The app counts on, and is the same process as before."""
-    system.wait_for("| counted", times=sum("| counted" in line for line in system.lines) + 2)
+    """The app counts on after the debugger, left out no call, and is the same process as before."""
+    last = system.wait_for("| counted", times=sum("| counted" in line for line in system.lines) + 3)
+    assert int(last.split()[-1]) % 20 == 2, last
     assert system.status()["apps"]["counts"]["restarts"] == 0
 
 

@@ -33,7 +33,9 @@ _NEW_USER = 0x10000000
 _PR_CAPBSET_DROP = 24
 _LAST_CAPABILITY_MAX = 63  # the kernel's capability sets are 64 bits wide
 _WORDS_MAX = 2000  # bytes of what gdbserver says that are read
-_LEAVE_SECONDS = 2.0  # from the end of its input to its own end
+# From the end of its input to its own end. One that is killed while it takes its breakpoints out leaves a
+# broken app, so only one that hangs is.
+_LEAVE_SECONDS = 30.0
 _ADDRESS_SPACE = 512 << 20  # bytes
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -77,7 +79,8 @@ class GdbFar:
             self._status.setblocking(False)
             self._words, words = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             ends.callback(os.close, words)
-            command = (GDBSERVER, "gdbserver", "--attach", "-", str(inside))
+            # Without --once it waits for another gdb on the input that ended, and never lets go of the app.
+            command = (GDBSERVER, "gdbserver", "--once", "--attach", "-", str(inside))
             limits = {"core": 0, "as": _ADDRESS_SPACE}
             cell = Cell(self._app.cell.name, DEBUGGER, command, {}, self._app.cell.caller_id, limits=limits)
             filter_fd = memory_file(ends, "filter", program)
