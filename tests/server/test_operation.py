@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -84,10 +85,29 @@ def test_a_backup_of_a_running_server_is_the_server(tmp_path: Path) -> None:
         assert client.get(f"/artifacts/sha256/{made['manifest']}").is_success
     with pytest.raises(KosError, match="something already"):
         restore(saved, again)
+
+
+@pytest.mark.parametrize("name", ["elsewhere/x", "/keys/x", "keys/../../x", "../x"])
+def test_a_backup_writes_nowhere_else(tmp_path: Path, name: str) -> None:
+    saved = tmp_path / "saved.tar"
     with tarfile.open(saved, "w") as file:
-        file.add(__file__, "elsewhere/x")
+        member = tarfile.TarInfo(name)
+        file.addfile(member)
     with pytest.raises(KosError, match="does not belong"):
-        restore(saved, tmp_path / "third")
+        restore(saved, tmp_path / "data" / "of it")
+    assert not (tmp_path / "x").exists() and not (tmp_path / "data/x").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_a_backup_brings_files_and_folders_only(tmp_path: Path, kind: bytes) -> None:
+    saved = tmp_path / "saved.tar"
+    with tarfile.open(saved, "w") as file:
+        member = tarfile.TarInfo("keys/x")
+        member.type, member.linkname = kind, "/etc/passwd"
+        file.addfile(member)
+    with pytest.raises(KosError, match="not a backup"):
+        restore(saved, tmp_path / "data")
+    assert not os.path.lexists(tmp_path / "data/keys/x")
 
 
 def test_a_backup_of_postgresql_is_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

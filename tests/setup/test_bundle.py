@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -38,8 +37,8 @@ def test_a_machine_without_a_network_sets_itself_up(tree: Path, tmp_path: Path) 
     environ = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(made.parent)}
     target = tmp_path / "kos.tar"
     assert bundle(tree, target, build=(), environ=environ) == 1
-    with tarfile.open(target) as archive:
-        archive.extractall(tmp_path / "over there", filter="data")
+    (tmp_path / "over there").mkdir()
+    subprocess.run(["tar", "-xf", target, "-C", tmp_path / "over there"], check=True)
     there = tmp_path / "over there/kos"
     (there / "start").write_text(SCRIPT)
 
