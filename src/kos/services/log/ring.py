@@ -109,7 +109,8 @@ class Ring:
 
     def _load_file(self, path: str) -> None:
         with open(path, "rb") as file:
-            data = file.read(LOADED_MAX)
+            # Python takes all the memory that it is asked to read at once, and an app has little.
+            data = file.read(min(os.fstat(file.fileno()).st_size, LOADED_MAX))
         good = 0
         for record, end in _frames(data):
             if record.sequence >= self.next_sequence:
