@@ -115,6 +115,7 @@ _kos_use_copy() {
     for _kos_part in pyproject.toml setup native src examples; do
         cp -Rpu "$KOS_ROOT/$_kos_part" "$_kos_copy/"
     done
+    chmod -R u+w "$_kos_copy"/[!.]*
     KOS_ROOT=$_kos_copy
     KOS_VENV=$KOS_ROOT/.venv
 }
