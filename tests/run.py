@@ -14,6 +14,19 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 
+def build_programs() -> None:
+    """Build the C programs of the tests: with our own compiler it takes longer than a test may."""
+    from kos.abi.errors import KosError
+    from kos.build import native
+
+    print("kos: building the C programs of the tests, where they are not up to date", file=sys.stderr)
+    try:
+        native.tests()
+        native.sdk("host")
+    except KosError as error:
+        sys.exit(str(error))
+
+
 def main() -> None:
     from tests.conftest import GROUPS
 
@@ -31,6 +44,7 @@ def main() -> None:
         for name, covers in GROUPS.items():
             print(f"{name:10} {covers}")
         return
+    build_programs()
     os.chdir(ROOT)
     command = [sys.executable, "-m", "pytest", "-n", str(arguments.jobs), "--dist", "loadfile"]
     command += ["--no-loadscope-reorder", "--durations=15"]

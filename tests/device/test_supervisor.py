@@ -160,11 +160,8 @@ def test_death_of_the_message_server_restarts_it_and_its_apps(tmp_path: Path) ->
 
 
 def test_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> None:
-    install(
-        tmp_path,
-        {"a": app(READY, access=access(p="server")), "c": c_app("int main(void) { for (;;) pause(); }")},
-        {"msg0": ["p"]},
-    )
+    idle = c_app("#include <unistd.h>\nint main(void) { for (;;) pause(); }")
+    install(tmp_path, {"a": app(READY, access=access(p="server")), "c": idle}, {"msg0": ["p"]})
     with RunningSystem(tmp_path) as system:
         system.wait_for("2 of 2 apps ready")
         status = system.status()

@@ -11,9 +11,10 @@ import pytest
 from .running import kos_tool
 
 VARIABLES = ("KOS_CC", "KOS_RUNTIME_PATH", "KOS_BUILTINS_PATH", "KOS_TARGET", "KOS_PLATFORM", "KOS_HOME")
+EM_ARM, EM_AARCH64 = 40, 183  # e_machine of an ELF header
 
 
-@pytest.mark.parametrize(("platform", "machine"), [("host", ""), ("rpi4", "AArch64"), ("am335x", "ARM")])
+@pytest.mark.parametrize(("platform", "machine"), [("host", None), ("rpi4", EM_AARCH64), ("am335x", EM_ARM)])
 def test_the_shell_has_what_a_c_app_is_built_with(platform, machine, tmp_path):
     done = kos_tool("shell", "-p", platform, "--json")
     assert done.returncode == 0, done.stderr
@@ -24,11 +25,8 @@ def test_the_shell_has_what_a_c_app_is_built_with(platform, machine, tmp_path):
     (tmp_path / "app.c").write_text("int answer(void) { return 42; }\n")
     command = [found["KOS_CC"], "-c", "-I", f"{found['KOS_RUNTIME_PATH']}/include", "app.c", "-o", "app.o"]
     subprocess.run(command, cwd=tmp_path, check=True)
-    if machine:
-        header = subprocess.run(
-            ["readelf", "-h", tmp_path / "app.o"], capture_output=True, text=True, check=True
-        )
-        assert machine in header.stdout
+    if machine is not None:
+        assert (tmp_path / "app.o").read_bytes()[18:20] == machine.to_bytes(2, "little")
 
 
 def test_a_shell_of_ones_own_reads_the_variables():
