@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -98,8 +99,23 @@ class ServerClient:
     def lines(self, path: str, **query: Any) -> Iterator[str]:
         """An answer of text, line by line."""
         with self.open("GET", path, query=query) as answer:
-            for line in answer:
-                yield line.decode("utf-8", "replace").rstrip("\r\n")
+            try:
+                for line in answer:
+                    yield line.decode("utf-8", "replace").rstrip("\r\n")
+            except (OSError, HTTPException) as error:
+                reason = str(error) or type(error).__name__
+                raise KosError(f"the connection was lost: {reason}", where=self.url) from error
+
+    def events(self, path: str, **query: Any) -> Iterator[tuple[str, Any]]:
+        """Server-sent events as they come: kind and JSON; `("", None)` for each sign of life between them."""
+        kind = ""
+        for line in self.lines(path, **query):
+            if line.startswith("event: "):
+                kind = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                yield kind, json.loads(line.removeprefix("data: "))
+            elif line.startswith(":"):
+                yield "", None
 
     def open(
         self,

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kos.abi.errors import KosError
-from kos.tool import options, output, runs
+from kos.tool import options, output
+from kos.tool.server_client import SERVER
 
 if TYPE_CHECKING:
-    from kos.tracing import Summary, Timeline
+    from kos.tool.traces import Trace
+    from kos.tracing import Summary
     from kos.tracing.summary import Row
 
 SECTION = "Run"
@@ -34,28 +36,38 @@ REFRESH = 4  # tables a second
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write what was seen there, for Perfetto (ui.perfetto.dev) or chrome://tracing.",
 )
+@options.DEVICE_OPTION
+@SERVER
 @options.JSON
 def command(
-    system: str | None, apps: tuple[str, ...], seconds: float | None, file: Path | None, as_json: bool
+    system: str | None,
+    apps: tuple[str, ...],
+    seconds: float | None,
+    file: Path | None,
+    device: str | None,
+    url: str | None,
+    as_json: bool,
 ) -> None:
     """Show who sends which messages to whom in a running system, how long calls take and what each app costs.
 
     The system must trace: `base = Poukai(tracing=True)`. Recording costs its apps time; see the guide.
     """
-    from kos.abi.trace_frame import parse
-    from kos.tracing import Summary, Timeline
+    from kos.tool.traces import Trace
+    from kos.tracing import Summary
 
-    timeline, summary, kept = Timeline(), Summary(), []
+    if device is not None and system is not None:
+        raise click.UsageError("either a SYSTEM of this machine or a --device, not both")
+    trace, summary, kept = Trace(), Summary(), []
     chooser = _Chooser(apps)
-    with runs.connect(system) as client, _live(quiet=as_json or output.plain(sys.stderr)) as show:
-        output.say("tracing; Ctrl-C ends it" if seconds is None else f"tracing for {seconds:g} s")
+    source = trace.local(system, seconds) if device is None else trace.remote(url, device, seconds)
+    with contextlib.closing(source), _live(quiet=as_json or output.plain(sys.stderr)) as show:
         with contextlib.suppress(KeyboardInterrupt):
-            for frame in client.trace(seconds):
-                chosen = chooser.choose(timeline.feed(parse(frame)))
+            for events in source:
+                chosen = chooser.choose(events)
                 summary.add(chosen)
                 kept += chosen[: EVENTS_MAX - len(kept)]
-                show(lambda: _table(summary, timeline))
-    kept += chooser.choose(timeline.unfinished())
+                show(lambda: _table(summary, trace))
+    kept += chooser.choose(trace.unfinished)
     if missing := set(apps) - set(summary.apps):
         raise KosError(
             f"no traced app {sorted(missing)[0]!r}", hint=f"apps: {', '.join(sorted(chooser.seen))}"
@@ -63,11 +75,11 @@ def command(
     if file is not None:
         _write(file, kept)
     if as_json:
-        lost = {app: count for app, count in timeline.lost.items() if app in summary.apps}
-        invalid = {app: count for app, count in timeline.invalid.items() if app in summary.apps}
+        lost = {app: count for app, count in trace.lost.items() if app in summary.apps}
+        invalid = {app: count for app, count in trace.invalid.items() if app in summary.apps}
         output.result_json(summary.as_json() | {"lost": lost, "invalid": invalid})
     else:
-        output.result(_table(summary, timeline))
+        output.result(_table(summary, trace))
 
 
 class _Chooser:
@@ -108,11 +120,11 @@ def _live(*, quiet: bool) -> Iterator[Callable[[Callable[[], str]], None]]:
         yield show
 
 
-def _table(summary: Summary, timeline: Timeline) -> str:
+def _table(summary: Summary, trace: Trace) -> str:
     headings = ["app", "port", "calls", "served", "sent", "failed", "p50 µs", "p99 µs", "cpu %", "lost"]
     rows: list[list[object]] = []
     for app, row in sorted(summary.apps.items()):
-        rows.append([app, "", *_numbers(row), row.processor, timeline.lost.get(app, 0)])
+        rows.append([app, "", *_numbers(row), row.processor, trace.lost.get(app, 0)])
         for (of, port), each in sorted(summary.ports.items()):
             if of == app and port:
                 rows.append(["", port, *_numbers(each), None, None])
