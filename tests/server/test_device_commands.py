@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,15 +24,25 @@ def test_a_device_is_traced_through_its_server(studio: Server, tmp_path: Path) -
         with studio.client() as client:
             wait_for(lambda: client.get(system.path).is_success, "the device appears")
         place = ("--device", system.name, "--server", studio.url)
-        done = kos_tool("trace", *place, "--seconds", "1.5", "--output", file)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.split()[:4] == ["app", "port", "calls", "served"]
-        document = json.loads(file.read_text())
-        check_document(document)
-        events = document["traceEvents"]
-        names = {one["args"]["name"]: one["pid"] for one in events if one["name"] == "process_name"}
-        assert {"wx", "station", "key_store"} <= set(names)
-        assert any(one["ph"] == "B" and one["pid"] == names["key_store"] for one in events), "it sleeps"
+
+        def traced() -> tuple[list[dict[str, Any]], dict[str, int]]:
+            done = kos_tool("trace", *place, "--seconds", "1.5", "--output", file)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.split()[:4] == ["app", "port", "calls", "served"]
+            document = json.loads(file.read_text())
+            check_document(document)
+            events = document["traceEvents"]
+            return events, {
+                one["args"]["name"]: one["pid"] for one in events if one["name"] == "process_name"
+            }
+
+        def sleeper() -> Any:
+            """A trace in which an app that does nothing sleeps; its records come when they come."""
+            events, names = traced()
+            sleeps = any(one["ph"] == "B" and one["pid"] == names.get("key_store") for one in events)
+            return sleeps and (events, names)
+
+        events, names = wait_for(sleeper, "the key store is seen to sleep")
         ends = {one["id"]: one["pid"] for one in events if one["ph"] == "f"}
         arrows = {(one["pid"], ends[one["id"]]) for one in events if one["ph"] == "s"}
         assert (names["wx"], names["station"]) in arrows

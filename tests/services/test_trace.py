@@ -124,6 +124,18 @@ def test_who_watches_later_is_told_all_that_is_so(rings):
         assert any(key in frame for frame in first) and any(key in frame for frame in again), key
 
 
+def test_who_watches_later_is_told_what_happened_just_before(rings):
+    idle, busy, collector = rings.add("idle"), rings.add("busy"), Collector(rings, "msg0")
+    write(idle, 3)
+    collector.skip_to_now()
+    assert collected(collector) == {"idle": [0, 1, 2]} and collected(collector) == {}
+    write(busy, 2 * HISTORY)  # which the first one has not read
+    collector.begin()
+    again = collected(collector)
+    assert again == {"idle": [0, 1, 2], "busy": list(range(2 * HISTORY))}
+    assert collected(collector) == {}
+
+
 def test_the_ring_of_an_earlier_start_goes_once_it_was_read(rings):
     old, collector = rings.add("pump"), Collector(rings, "msg0")
     write(old, 3)

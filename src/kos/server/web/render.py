@@ -16,6 +16,7 @@ from kos.abi.version import VERSION
 from kos.server.core.auth.guard import identify, services
 from kos.server.core.auth.permissions import Principal
 from kos.server.core.problems import Problem, Unauthorized
+from kos.server.web.crash import crash_of
 
 FOLDER = Path(__file__).parent
 
@@ -54,7 +55,7 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 ENVIRONMENT.filters |= {"ago": ago, "size": size, "when": when, "short": lambda text: (text or "")[:12]}
-ENVIRONMENT.filters["refused"] = refused
+ENVIRONMENT.filters |= {"refused": refused, "crash": crash_of}
 
 
 def page(request: Request, template: str, principal: Principal | None, **values: Any) -> HTMLResponse:

@@ -44,6 +44,7 @@ READ_SIZE = 64 * 1024
 STATUS_AFTER = 0.1  # seconds after an event
 UNSENT_MAX = 4 << 20  # bytes that the server may leave unread
 UNSENT_STREAM_MAX = 512 * 1024  # over which no stream is added to them
+EARLIER_MAX = 16  # crashes from before we were started that the server is told
 EVENT_KINDS = ("refused", "violation", "degraded", "late", "crashed")
 
 Connect = Callable[[], socket.socket]
@@ -110,6 +111,7 @@ class Agent:
         self.updates.start()
         self.supervisor.request("events", _ignore)
         self.supervisor.request("console", _ignore, history=True)
+        self.supervisor.request("post_mortem", self._on_records)
         while not self._stopped:
             for key, mask in self._selector.select(max(0.0, self._deadline() - time.monotonic())):
                 key.data(mask)
@@ -296,12 +298,19 @@ class Agent:
         if kind in EVENT_KINDS:
             text = event.get("text") or event.get("port") or event.get("name") or ""
             app = event.get("app") or event.get("name") or ""
-            document = Event(kind, app, str(text), clock_ms(), event.get("record", {}))
-            try:
-                data = document.to_bytes()
-            except KosError:  # an app's last words can be longer in JSON than a document may be
-                data = replace(document, detail={}).to_bytes()
-            self.session.send(UP_EVENT, data, now)
+            self._tell(Event(kind, app, str(text), clock_ms(), event.get("record", {})))
+
+    def _on_records(self, answer: dict[str, Any]) -> None:
+        """Crashes from before we listened, of the last start too. The server leaves out those it has."""
+        for record in answer.get("records", [])[-EARLIER_MAX:]:
+            self._tell(Event("crashed", record["app"], record["reason"], clock_ms(), record))
+
+    def _tell(self, document: Event) -> None:
+        try:
+            data = document.to_bytes()
+        except KosError:  # an app's last words can be longer in JSON than a document may be
+            data = replace(document, detail={}).to_bytes()
+        self.session.send(UP_EVENT, data, time.monotonic())
 
     def _on_trace(self, frame: Any) -> None:
         self._trace.take(frame)

@@ -99,6 +99,11 @@ class Collector:
         self._new_names = self._names
         self._new_events = list(self._events)
         self._new_apps = {ring.app: ring.caller for ring in self._rings}
+        for ring in self._rings:
+            head = self._head(ring)
+            # Who watches already knows these records by their numbers; what it has not read yet stays.
+            if (head - ring.cursor) & 0xFFFFFFFF < HISTORY:
+                ring.cursor = max(0, head - HISTORY)
 
     def skip_to_now(self) -> None:
         """Nobody watched: of what is in the rings only the newest is of interest."""

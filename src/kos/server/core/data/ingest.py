@@ -33,6 +33,7 @@ from kos.abi.session import (
 )
 from kos.server.core.bus.client import STREAM, Bus
 from kos.server.core.data.alarms import AlarmBook
+from kos.server.core.data.crashes import unknown
 from kos.server.core.data.outlet import Out, Outlet
 from kos.server.core.data.points import PointWriter, Row, corrected, measured
 from kos.server.core.data.positions import Positions
@@ -236,8 +237,9 @@ class Ingest:
         self.points.write(session, batch.rows)
         if batch.lines:
             session.execute(insert(LogLine), batch.lines)
-        if batch.events:
-            session.execute(insert(DeviceEvent), batch.events)
+        if events := unknown(session, batch.events):
+            session.execute(insert(DeviceEvent), events)
+            changed |= {one["device_id"]: known[one["device_id"]].organisation_id for one in events}
         for device in self.alarms.take(session, batch.rows):
             changed[device] = known[device].organisation_id
         self.stored += len(fresh)

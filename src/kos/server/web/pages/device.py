@@ -94,3 +94,9 @@ def device_tab(
 def device_state(request: Request, own: Own, principal: CanReadDevices, device_id: DeviceId) -> HTMLResponse:
     """The part of the page that changes with each report."""
     return _page(request, own, principal, device_id, "device_state.html", "overview")
+
+
+@router.get("/events", response_class=HTMLResponse)
+def device_events(request: Request, own: Own, principal: CanReadDevices, device_id: DeviceId) -> HTMLResponse:
+    """What happened on it, newest first."""
+    return _page(request, own, principal, device_id, "device_events.html", "overview")

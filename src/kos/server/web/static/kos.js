@@ -110,18 +110,44 @@ addEventListener("resize", reachable);
 document.addEventListener("htmx:afterSettle", reachable);
 reachable();
 
+// A part of the page that is asked for anew: where nothing is new it stays, and with it what the reader has marked
+// or scrolled; where something is new, what the reader had opened stays open.
+const shown = new Map(); // id -> the answer that is shown
+let opened = [];
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { target, serverResponse, xhr } = event.detail;
+  if (xhr.status !== 200 || !target.id) return;
+  if (shown.get(target.id) === serverResponse) { event.detail.shouldSwap = false; return; }
+  shown.set(target.id, serverResponse);
+  opened = [...target.querySelectorAll("details[open][id]")].map((one) => one.id);
+});
+document.addEventListener("htmx:afterSettle", () => {
+  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+  opened = [];
+});
+
+// Many notices become few questions, and the last notice is never left out.
+const LIVE_EVERY = document.getElementById("devices") ? 1000 : 500; // ms; the list of a whole fleet costs more
+const asked = new Map(); // topic -> when it may be told again
+function tell(topic) {
+  const wait = (asked.get(topic) ?? 0) - Date.now();
+  if (wait > LIVE_EVERY) return; // one is on its way
+  asked.set(topic, Date.now() + Math.max(0, wait) + LIVE_EVERY);
+  setTimeout(() => document.body.dispatchEvent(new CustomEvent(`live-${topic}`)), Math.max(0, wait));
+}
+
 if (document.body.dataset.live) {
   const source = new EventSource(document.body.dataset.live);
   // What happened while the page was loading, or the connection was lost, is asked for at once.
   source.addEventListener("hello", () => {
-    for (const topic of ["device", "rollout"]) document.body.dispatchEvent(new CustomEvent(`live-${topic}`));
+    for (const topic of ["device", "rollout"]) tell(topic);
   });
   for (const topic of ["device", "rollout"]) {
     source.addEventListener(topic, (event) => {
       const notice = JSON.parse(event.data);
       const here = document.querySelector("[data-device]");
       if (topic === "device" && here && notice.device && notice.device !== here.dataset.device) return;
-      document.body.dispatchEvent(new CustomEvent(`live-${topic}`, { detail: notice }));
+      tell(topic);
     });
   }
 }
