@@ -14,7 +14,7 @@ from tests.server.fixtures import devices, fleet, studio
 
 __all__ = ["browser", "devices", "fleet", "page", "studio"]
 
-DEADLINE = 60_000  # ms that anything may take: the machine is busy with other tests too
+DEADLINE = 120_000  # ms that anything may take: the machine is busy with other tests too
 expect.set_options(timeout=DEADLINE)
 SHOTS = Path(os.environ.get("KOS_TEST_SHOTS", Path(__file__).parent / "shots"))
 

@@ -111,19 +111,24 @@ document.addEventListener("htmx:afterSettle", reachable);
 reachable();
 
 // A part of the page that is asked for anew: where nothing is new it stays, and with it what the reader has marked
-// or scrolled; where something is new, what the reader had opened stays open.
-const shown = new Map(); // id -> the answer that is shown
-let opened = [];
+// or scrolled; where something is new, what the reader had opened stays open, and the keyboard stays where it was.
+const shown = new Map(); // id of the part -> the answer that is shown
+const left = new Map(); // id of the part -> ids of what is open in it, and what the keyboard is on, as it looks
+const looks = (one) => [one.tagName, one.getAttribute("href"), one.dataset.api, one.getAttribute("aria-label"), one.textContent.trim()].join("|");
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { target, serverResponse, xhr } = event.detail;
   if (xhr.status !== 200 || !target.id) return;
   if (shown.get(target.id) === serverResponse) { event.detail.shouldSwap = false; return; }
   shown.set(target.id, serverResponse);
-  opened = [...target.querySelectorAll("details[open][id]")].map((one) => one.id);
+  const open = [...target.querySelectorAll("details[open][id]")].map((one) => one.id);
+  left.set(target.id, { open, on: target.contains(document.activeElement) ? looks(document.activeElement) : null });
 });
-document.addEventListener("htmx:afterSettle", () => {
-  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
-  opened = [];
+document.addEventListener("htmx:afterSettle", ({ target }) => {
+  const { open, on } = left.get(target.id) ?? { open: [], on: null };
+  left.delete(target.id);
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  if (on === null || document.activeElement !== document.body) return;
+  [...target.querySelectorAll("a, button, summary, input, select")].find((one) => looks(one) === on)?.focus({ preventScroll: true });
 });
 
 // Many notices become few questions, and the last notice is never left out.
