@@ -136,8 +136,10 @@ def check_whole(world: World, generation: Generation, contents: dict[str, bytes]
     assert (world.top / "apps/app0/data").read_bytes() == b"kept"
 
 
-@pytest.mark.parametrize("what", ["apps", "system"])
-def test_every_cut_leaves_the_old_or_the_new_generation(what, tmp_path, figures):
+def before_upgrade(top: Path, what: str) -> tuple[Manifest, bytes, dict[str, bytes]]:
+    """A device with release 1.0.0 below `top`; what runs there, an upgrade of apps or of the system to 1.1.0,
+    and every blob.
+    """
     blobs = [image("same"), image("old"), image("new")]
     old_parts = {name: (name.encode() * PART_SIZE)[:PART_SIZE] for name in ("bootfs", "root")}
     new_parts = (
@@ -146,9 +148,14 @@ def test_every_cut_leaves_the_old_or_the_new_generation(what, tmp_path, figures)
     old, old_document = system("1.0.0", blobs[:2], {})
     _, new_document = system("1.1.0", [blobs[0], blobs[2]], new_parts)
     contents = {hashlib.sha256(data).hexdigest(): data for data in [*blobs, *new_parts.values()]}
-    top = tmp_path / "device"
     factory(top, old_document, blobs[:2], old_parts)
+    return old, new_document, contents
 
+
+@pytest.mark.parametrize("what", ["apps", "system"])
+def test_every_cut_leaves_the_old_or_the_new_generation(what, tmp_path, figures):
+    top = tmp_path / "device"
+    old, new_document, contents = before_upgrade(top, what)
     recorder = Recorder(top)
     world = World(top, recorder, "a")
     number = world.upgrade(new_document, contents, old).number

@@ -77,33 +77,54 @@ def pick(store: Store, slots: Slots | None) -> tuple[Generation, Manifest, bytes
     """
     note = slots.take_note() if slots else ""
     known = store.generations()
-    choice = generations.choose(
-        known, store.current(), slots.running if slots else "", _attempts(store, known), note
-    )
-    for number, changed in sorted(choice.changed.items()):
+    current = store.current()
+    while True:
+        choice = generations.choose(
+            known, current, slots.running if slots else "", _attempts(store, known), note
+        )
+        for number, changed in sorted(choice.changed.items()):
+            known[number] = changed
+            record(store, changed)
+        if slots:
+            settle_record(slots, choice.reboot_to)
+        generation = known.get(choice.run)
+        if generation is None:
+            raise KosError("the store holds no generation", hint="flash the device again: kos-tool bootstrap")
+        try:
+            document = store.manifest(generation)
+            manifest = codec.load(document, where=f"generation {generation.number}")
+        except KosError as error:
+            if generation.state == generations.FAILED:
+                raise  # there is nothing else
+            known[generation.number] = generation.failed(str(error))
+            record(store, known[generation.number])
+            continue
+        return generation, manifest, document
+
+
+def record(store: Store, changed: Generation) -> None:
+    """Keep what became of a generation. Full or broken storage does not keep a device from starting."""
+    if changed.reason:
+        say(f"generation {changed.number} failed: {changed.reason}")
+    try:
         store.put_generation(changed)
-        if changed.reason:
-            say(f"generation {number} failed: {changed.reason}")
-    if slots:
-        settle_record(slots, choice.reboot_to)
-    generation = store.generations().get(choice.run)
-    if generation is None:
-        raise KosError("the store holds no generation", hint="flash the device again: kos-tool bootstrap")
-    document = store.manifest(generation)
-    return generation, codec.load(document, where=f"generation {generation.number}"), document
+    except OSError as error:
+        say(f"generation {changed.number}: its record cannot be written: {error.strerror}")
 
 
 def settle_record(slots: Slots, reboot_to: str) -> None:
     """Bring the boot record up to date with what was chosen; does not return when the other slot is to be
     started.
     """
-    record = slots.record()
+    if slots.mend_record():
+        say(f"the boot record was damaged, it begins anew with slot {slots.running}")
+    found = slots.record()
     if reboot_to:
         say(f"no generation of slot {slots.running} works, starting slot {reboot_to}")
-        slots.write_record(record.confirm(reboot_to))
+        slots.write_record(found.confirm(reboot_to))
         end(AGAIN)
-    if record.trial and record.trial != slots.running:
-        slots.write_record(record.give_up())
+    if found.trial and found.trial != slots.running:
+        slots.write_record(found.give_up())
 
 
 def _attempts(store: Store, known: dict[int, Generation]) -> int:

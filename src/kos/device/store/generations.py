@@ -83,7 +83,7 @@ def load(data: bytes, where: str) -> Generation:
         if generation.state not in STATES:
             raise ValueError(f"state {generation.state!r}")
         return generation
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise KosError(f"not a generation's record: {error}", where=where) from error
 
 

@@ -131,19 +131,31 @@ class Store:
         return data
 
     def generations(self) -> dict[int, Generation]:
-        """Every generation whose record can be read, by number."""
+        """Every generation whose record can be read, by number. A damaged one must not keep the others from
+        being started.
+        """
         found = {}
-        for path in (self.root / "generations").iterdir():
+        for number, path in self._numbered():
             record = path / "record.json"
-            if path.name.isdecimal() and record.exists():
-                found[int(path.name)] = generations.load(record.read_bytes(), str(record))
+            try:
+                found[number] = generations.load(record.read_bytes(), str(record))
+            except (KosError, OSError):
+                continue
         return found
+
+    def next_number(self) -> int:
+        """A number that no generation has had, whether its record can be read or not."""
+        return max((number for number, _path in self._numbered()), default=0) + 1
+
+    def _numbered(self) -> list[tuple[int, Path]]:
+        paths = (self.root / "generations").iterdir()
+        return [(int(path.name), path) for path in paths if path.name.isdecimal()]
 
     def current(self) -> int:
         """The number that the current link names; 0 where there is none."""
         try:
             name = os.readlink(self.root / "current").rpartition("/")[2]
-        except FileNotFoundError:
+        except OSError:  # there is none, or something else has its name
             return 0
         return int(name) if name.isdecimal() else 0
 
@@ -183,7 +195,7 @@ class Store:
         """
         known = self.generations()
         kept = set(blobs_of)
-        gone = [self.root / "generations" / str(number) for number in sorted(set(known) - kept)]
+        gone = [path for number, path in sorted(self._numbered()) if number not in kept]
         manifests = {known[number].manifest for number in kept}
         images = {sha256 for number in kept for sha256 in blobs_of[number]}
         for folder, wanted in (("manifests", manifests), ("images", images), ("blobs/sha256", images)):

@@ -6,6 +6,7 @@ socket and knows nothing of the channel that an upgrade comes by.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -102,8 +103,7 @@ class Engine:
 
     def images(self) -> dict[str, int]:
         """Blobs of app images that are here, with their sizes: what a delta may begin from."""
-        known = self._device.store.generations().values()
-        named = {name: size for one in known for name, size in app_images(self._manifest(one)).items()}
+        named = {name: size for needed in self._needed().values() for name, size in needed.items()}
         return {name: size for name, size in named.items() if name not in self._device.store.missing(named)}
 
     def read(self, sha256: str) -> Path:
@@ -135,9 +135,16 @@ class Engine:
     def collect(self) -> list[str]:
         """Remove what no generation needs; the names of what went."""
         store = self._device.store
-        known = store.generations()
-        kept = generations.keep(known, store.current()) | {self._running}
-        return store.collect({number: app_images(self._manifest(known[number])) for number in kept})
+        kept = generations.keep(store.generations(), store.current()) | {self._running}
+        return store.collect({number: needed for number, needed in self._needed().items() if number in kept})
+
+    def _needed(self) -> dict[int, dict[str, int]]:
+        """The app images of each generation whose manifest can be read; no other one can ever run."""
+        found = {}
+        for number, one in self._device.store.generations().items():
+            with contextlib.suppress(KosError):
+                found[number] = app_images(self._manifest(one))
+        return found
 
     # --- after a start --------------------------------------------------------------------------------
     def watch_start(self, tell: Tell) -> None:
@@ -149,7 +156,11 @@ class Engine:
             return
         reason = self._judge({}, self._manifest(generation))
         if reason is None:
-            self._confirm(generation)
+            try:
+                self._confirm(generation)
+            except OSError:  # full: what nobody needs any more makes room
+                self.collect()
+                self._confirm(generation)
             tell({"event": "healthy", "generation": generation.number})
             return
         tell({"event": "unhealthy", "generation": generation.number, "reason": reason})

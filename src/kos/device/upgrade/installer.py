@@ -144,7 +144,7 @@ class Installer:
         sha256 = self._store.add_manifest(self._document, signatures)
         known = self._store.generations()
         generation = Generation(
-            number=max(known, default=0) + 1,
+            number=self._store.next_number(),
             manifest=sha256,
             release=manifest.release,
             slot=self._slot(bool(changed)),

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from kos.abi.errors import KosError
 from kos.abi.hints import Any
 from kos.device.control import port as control_port
 from kos.device.control.address import short_address
@@ -108,6 +109,10 @@ def run(engine: Engine, say: Callable[[dict[str, Any]], None], directory: Path) 
         # Clients may connect while the start is judged, and are answered after it.
         for thread in threads:
             thread.start()
-        engine.watch_start(say)
+        try:
+            engine.watch_start(say)
+        except (KosError, OSError) as error:
+            # A device whose storage is full or broken serves on: an upgrade is how it gets out of that.
+            say({"event": "failed", "reason": str(error)})
     for thread in threads:
         thread.join()

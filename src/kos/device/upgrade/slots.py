@@ -69,6 +69,19 @@ class Slots:
         _, index = self._newest()
         self._files.write_at(self._partitions["env"], bootrecord.COPY_OFFSETS[index], [record.encode()])
 
+    def mend_record(self) -> bool:
+        """Begin anew where no copy of the boot record is valid, with the slot that was started; whether that
+        was so. The boot loader starts something without a record too, and the device must not stop there.
+        """
+        try:
+            self.record()
+        except KosError:
+            for index, offset in enumerate(bootrecord.COPY_OFFSETS, start=1):
+                copy = BootRecord(index, self.running).encode()
+                self._files.write_at(self._partitions["env"], offset, [copy])
+            return True
+        return False
+
     def take_note(self) -> str:
         """Why the last start failed, as the initramfs left it; empty where it left nothing. Clears it."""
         note = b"".join(
