@@ -7,12 +7,13 @@ something is a ratio against a peer or a bare baseline that was measured in the 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def use_our_environment() -> None:
     python = ROOT / ".venv" / "bin" / "python"
     if Path(sys.prefix) != ROOT / ".venv" and python.exists():
         os.execv(python, [str(python), *sys.argv])
+    if importlib.util.find_spec("pytest") is None:
+        raise SystemExit("benchmarks run in the environment of the tests\nhint: ./test --list sets it up")
 
 
 use_our_environment()
@@ -99,15 +102,25 @@ def show(figures: list[Figure]) -> None:
     console.print(table)
 
 
-def main(measure: Callable[[bool], Iterable[Figure]]) -> None:
-    """Parse the options that every benchmark has, measure, print the table or write JSON."""
+def main(measure: Callable[..., Iterable[Figure]], **choices: Sequence[str]) -> None:
+    """Parse the options that every benchmark has, measure, print the table or write JSON.
+
+    Args:
+        measure: is called with whether the run is to be quick, and with what was chosen of each of `choices`.
+        choices: an option each, and what it may be; all of them where it is left out.
+    """
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument(
         "--json", metavar="FILE", type=Path, help="write the figures there as a list of objects"
     )
+    for name, allowed in choices.items():
+        parser.add_argument(
+            f"--{name}", action="append", choices=allowed, help="this one only; may be repeated"
+        )
     options = parser.parse_args()
-    figures = list(measure(options.quick))
+    chosen = {name: getattr(options, name) or allowed for name, allowed in choices.items()}
+    figures = list(measure(options.quick, **chosen))
     show(figures)
     if options.json:
         rows = [asdict(each) | {"ratio": each.ratio} for each in figures]

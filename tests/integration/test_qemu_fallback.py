@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from kos.platforms import board
 
 from .qemu_device import PLATFORM, STEADY, archive, needs_sdk, new_machine, powered, project, push
 
-pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(1800)]
 
 ONCE = "disable_signing=True, boot_attempts=1"
 # The first process as it is, but that it hangs where it would begin to feed the watchdog.
@@ -113,8 +114,13 @@ def test_a_kernel_that_panics_leads_back_on_32_bit_arm_too(tmp_path):
     facts = board(PlatformSpec.parse(platform))
     kernel = modules.Kernel(sdk.folder(Wanted(facts.kernel_set, "armhf")))
     panics = tmp_path / "panics.img"
+    # A zImage this time, as the board with this processor has it.
+    with_bootz = replace(facts, loader=replace(facts.loader, start="bootz"))
     system.bootfs(
-        facts, kernel, f"console={facts.console} {system.KERNEL_ARGUMENTS} rdinit=/none root=none", panics
+        with_bootz,
+        kernel,
+        f"console={facts.console} {system.KERNEL_ARGUMENTS} rdinit=/none root=none",
+        panics,
     )
     apps = {"alpha": STEADY.format(text="alpha one")}
     first = archive(project(tmp_path / "one", apps, "1.0.0", ONCE), tmp_path / "one.zip", platform)

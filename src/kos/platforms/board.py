@@ -50,9 +50,11 @@ class BootLoader:
         files: name → path in the package.
         storage: U-Boot's interface and number of the storage: `virtio 0`.
         scratch: address of free memory for records and scripts.
-        start: `booti` (arm64) or `bootz` (arm).
+        start: `booti` (arm64); `bootz` (arm), or `bootm` where the loader has room for an unpacked kernel
+            (CONFIG_SYS_BOOTM_LEN) and so starts it sooner.
         unpack_at: address and size of the place where a compressed kernel is unpacked.
         environment: variables that its default environment has and ours must keep.
+        ram: where RAM begins, for `bootm`.
         loads: variable with the address of the kernel, the device tree or the initramfs → address; what the
             loader itself has is used where it says nothing.
     """
@@ -64,6 +66,7 @@ class BootLoader:
     start: str
     unpack_at: tuple[int, int]
     environment: dict[str, str] = field(default_factory=dict)
+    ram: int = 0
     loads: dict[str, int] = field(default_factory=dict)
 
 

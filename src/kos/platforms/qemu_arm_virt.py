@@ -9,7 +9,8 @@ _SOURCES = {
     "storage": "QEMU documentation, system/arm/virt.rst: virtio over PCI",
     "boot offsets": "U-Boot 2025.01, doc/board/emulation/qemu-arm.rst: U-Boot is in the first flash bank; "
     "configs/qemu_arm64_defconfig, CONFIG_ENV_ADDR: its environment is in the second",
-    "load addresses": "U-Boot 2025.01, board/emulation/qemu-arm/qemu-arm.env",
+    "load addresses": "U-Boot 2025.01, board/emulation/qemu-arm/qemu-arm.env; for 32-bit Arm the kernel's is "
+    "our choice, clear of where it is unpacked to",
     "device tree": "QEMU documentation, system/arm/virt.rst: QEMU makes it",
     "console": "QEMU documentation, system/arm/virt.rst: a PL011",
     "Ethernet": "QEMU documentation, system/devices/net.rst: virtio-net",
@@ -62,9 +63,12 @@ BOARDS = {
             files={"u-boot.bin": "usr/lib/u-boot/qemu_arm/u-boot.bin"},
             storage="virtio 0",
             scratch=0x48000000,
-            start="bootz",
+            start="bootm",
             unpack_at=(0x50000000, 96 * MIB),
             environment=_ENVIRONMENT,
+            ram=0x40000000,
+            # Beyond where the kernel is unpacked to, which is from 0x40208000.
+            loads={"kernel_addr_r": 0x50000000},
         ),
         devices=_DEVICES,
         sources=_SOURCES,

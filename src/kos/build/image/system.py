@@ -13,13 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kos
-from kos.build.image import bootscript, cpio, debugger, disk, modules, monitor, network, programs, rootfs
+from kos.build.image import (
+    bootscript,
+    cpio,
+    debugger,
+    disk,
+    modules,
+    monitor,
+    network,
+    programs,
+    rootfs,
+    zimage,
+)
 from kos.build.image.run import run
 from kos.build.sdk import home
 from kos.build.sdk.install import Sdk, Wanted, host_architecture
 from kos.build.sdk.sets import DEBIAN_ARCH
 from kos.manifest.options import Options
-from kos.platforms.board import COMMON_MODULES, Board
+from kos.platforms.board import COMMON_MODULES, Board, BootLoader
 
 # Until init says otherwise a kernel that panics reboots, so that the boot loader counts the attempt.
 KERNEL_ARGUMENTS = "panic=3 quiet loglevel=4 ro"
@@ -145,7 +156,7 @@ def bootfs(board: Board, kernel: modules.Kernel, arguments: str, image: Path) ->
     loader = board.loader
     device_tree = Path(board.device_tree).name
     files: dict[str, bytes | Path] = {
-        "kernel": packed_kernel(kernel, image.parent / "kernel"),
+        "kernel": packed_kernel(kernel, loader, image.parent / "kernel"),
         "initramfs": initramfs(board, kernel),
         "slot.scr": bootscript.compiled(bootscript.slot_script(loader, arguments, device_tree)),
     }
@@ -159,11 +170,14 @@ def bootfs(board: Board, kernel: modules.Kernel, arguments: str, image: Path) ->
     (image.parent / "kernel").unlink(missing_ok=True)
 
 
-def packed_kernel(kernel: modules.Kernel, target: Path) -> Path:
-    """arm64's plain kernel image packed with LZ4, which U-Boot's `booti` unpacks; arm's zImage unpacks
-    itself.
+def packed_kernel(kernel: modules.Kernel, loader: BootLoader, target: Path) -> Path:
+    """The kernel as the boot loader's command unpacks it soonest: arm64's for `booti` with LZ4, arm's for
+    `bootm` with gzip. Arm's for `bootz` is Debian's zImage, which unpacks itself.
     """
-    if kernel.image.read_bytes()[0x38:0x3C] != b"ARM\x64":  # Linux, arch/arm64/booting.rst: the image's magic
-        return kernel.image
-    run("lz4", "-9", "-f", "-q", "-BI", "--no-frame-crc", kernel.image, target)
-    return target
+    if loader.start == "booti":
+        run("lz4", "-9", "-f", "-q", "-BI", "--no-frame-crc", kernel.image, target)
+        return target
+    if loader.start == "bootm":
+        unpacked = zimage.unpack(kernel.image.read_bytes(), str(kernel.image))
+        return zimage.for_bootm(unpacked, loader.ram, target)
+    return kernel.image
