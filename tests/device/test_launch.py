@@ -12,7 +12,7 @@ import pytest
 from kos.device.launcher import cache_folder, host_launcher
 from kos.device.seccomp.compiler import compile_policy
 from kos.device.seccomp.policy import policy_for
-from tests.device.systems import needs_bubblewrap
+from tests.device.systems import DEADLINE, needs_bubblewrap
 
 ARCH = {"armv7l": "arm"}.get(os.uname().machine, os.uname().machine)
 
@@ -28,7 +28,7 @@ def run(launch: Path, *arguments: str, filter_bytes: bytes | None = None, go: by
     if filter_bytes is None:
         filter_bytes = compile_policy(policy_for("c"), ARCH)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(30)
+    ours.settimeout(DEADLINE)
     program = os.memfd_create("filter")
     os.write(program, filter_bytes)
     orders = ["--status", str(theirs.fileno()), "--filter", str(program), *arguments]
@@ -47,7 +47,7 @@ def run(launch: Path, *arguments: str, filter_bytes: bytes | None = None, go: by
             said.append(packet.decode())
             if packet == b"hello":
                 ours.send(go)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=DEADLINE)
     return said + errors.splitlines()
 
 

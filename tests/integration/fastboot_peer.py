@@ -27,7 +27,7 @@ class Peer:
         self._thread.start()
 
     def join(self) -> None:
-        self._thread.join(60)
+        self._thread.join(240)
         assert not self._thread.is_alive()
 
     def _serve(self) -> None:

@@ -19,7 +19,7 @@ from kos.tool.runners.fastboot import prepare
 from .fastboot_peer import Peer
 from .qemu_device import PLATFORM, STEADY, Device, needs_sdk, powered, project
 
-pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(1200)]
 
 
 class RamMachine:

@@ -23,7 +23,7 @@ from tests.network.lab import GatewayProcess, Wire
 from tests.server import real
 from tests.server.running import PASSWORD, Server, running, wait_for
 
-pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(1800)]
 
 HOST_DEVICES = 5
 HTTP, BUS = 4180, 4181
@@ -66,7 +66,7 @@ def releases(server: Server, folder: Path, release: str, pump: str = real.GOOD) 
 def roll_out(server: Server, made: list[dict[str, Any]]) -> dict[str, Any]:
     """A rollout of both, to its end."""
     client = server.login()
-    plan = {"phases": ["2", "100%"], "parallel": 3, "max_failures": 1, "device_timeout": 300}
+    plan = {"phases": ["2", "100%"], "parallel": 3, "max_failures": 1, "device_timeout": 600}
     body = {
         "name": made[0]["version"],
         "release_id": made[0]["id"],
@@ -77,7 +77,7 @@ def roll_out(server: Server, made: list[dict[str, Any]]) -> dict[str, Any]:
     assert answer.status_code == 201, answer.text
     path = f"/api/v1/rollouts/{answer.json()['id']}"
     ended = ("done", "stopped", "aborted")
-    return wait_for(lambda: (now := client.get(path).json())["state"] in ended and now, "it ends", 300)
+    return wait_for(lambda: (now := client.get(path).json())["state"] in ended and now, "it ends", 600)
 
 
 def test_a_mixed_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -131,7 +131,7 @@ def fleet(server: Server, tmp_path: Path, device: Any) -> None:
             client.post(f"/api/v1/devices/{one['id']}/accept").raise_for_status()
         return len(devices("healthy:true")) == HOST_DEVICES + 1
 
-    wait_for(waiting, "all devices are there", 240)
+    wait_for(waiting, "all devices are there", 600)
     (there,) = devices(f"platform:{PLATFORM}*")
     assert there["name"] == "emulated"
     device.wait_for("healthy: generation 1")
@@ -149,7 +149,7 @@ def fleet(server: Server, tmp_path: Path, device: Any) -> None:
         found = devices("healthy:true")
         return len(found) == HOST_DEVICES + 1 and {one["running"] for one in found} <= manifests
 
-    wait_for(back, "everybody runs the good release", 120)
+    wait_for(back, "everybody runs the good release", 600)
 
     # What the rollout did to the first ones, the emulated device can take too.
     bad = client.get("/api/v1/releases", params={"limit": 1}).json()[0]
@@ -163,8 +163,8 @@ def fleet(server: Server, tmp_path: Path, device: Any) -> None:
             and now
         ),
         "the emulated device says what became of it",
-        240,
+        600,
     )
     assert after["update_state"] == "reverted" and "pump" in after["update_reason"], after
-    wait_for(back, "it runs the good release again", 120)
+    wait_for(back, "it runs the good release again", 600)
     device.wait_for("pump 2.0 turns", after=device.wait_for("release 2.0 replaces 3.0"))

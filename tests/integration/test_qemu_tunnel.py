@@ -20,7 +20,7 @@ from tests.integration.qemu_device import PLATFORM, needs_sdk
 from tests.network import lab
 from tests.network.lab import EchoServer, GatewayProcess, Wire
 
-pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(1200)]
 
 SYSTEM = """
     from kos.manifest import App, Context, PythonImage, System, TunnelIp
@@ -59,11 +59,11 @@ PROBE = """
             if status["state"] == "connected":
                 break
             time.sleep(1)
-        with socket.create_connection((status["gateway"], 7), timeout=30) as c:
+        with socket.create_connection((status["gateway"], 7), timeout=120) as c:
             c.sendall(b"from the real image")
             print("echo", c.recv(100).decode(), c.getsockname()[0], flush=True)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as s:
-            s.settimeout(30)
+            s.settimeout(120)
             s.connect((status["gateway"], 0))
             s.send(struct.pack("!BBHHH", 8, 0, 0, 0, 1) + b"from the real image")
             print("ping", s.recv(100)[8:].decode(), flush=True)

@@ -16,7 +16,7 @@ from kos.platforms import board
 from .qemu_device import needs_sdk
 from .uboot import u_boot
 
-pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(1200)]
 
 MIB = 1 << 20
 # Says which slot was started, and stays.

@@ -13,7 +13,7 @@ from kos.abi.errors import KosError
 
 from .qemu_device import CRASHING, STEADY, archive, needs_sdk, new_machine, powered, project, push
 
-pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(1800)]
 
 READY = r"apps ready after"
 # One message after the other; each number must arrive, in order, whatever happens around.

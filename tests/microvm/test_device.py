@@ -28,7 +28,7 @@ from tests.integration.qemu_device import Device, archive, needs_sdk, push
 from tests.network import lab
 from tests.network.lab import EchoServer, GatewayProcess, Wire
 
-pytestmark = [pytest.mark.group("microvm"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.group("microvm"), pytest.mark.timeout(1800)]
 
 PLATFORM = "qemu-arm-virt,hyp=on"
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/vmm_example"
@@ -106,7 +106,9 @@ def device(gateway: GatewayProcess, tmp_path_factory: pytest.TempPathFactory) ->
 def tool(*arguments: str, typed: str = "") -> str:
     """What a command prints."""
     command = [sys.executable, "-m", "kos.tool", *arguments]
-    done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, input=typed, capture_output=True, text=True, timeout=GUEST_SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -43,7 +43,8 @@ def run_gdb(program: str | None, symbols: Path, app: list[str], commands: Sequen
         raise KosError(f"{gdb or 'gdb'} is not installed", hint="apt-get install gdb-multiarch")
     pipe = shlex.join([sys.executable, "-m", "kos.tool", "toolbox.debug", *app, "--pipe"])
     arguments = [gdb, "-q", *(["-batch"] if commands else []), str(symbols)]
-    for each in ("set confirm off", f"target remote | {pipe}", *commands):
+    # gdb waits two seconds by itself, which a slow machine or a far device may take to begin.
+    for each in ("set confirm off", "set remotetimeout 30", f"target remote | {pipe}", *commands):
         arguments += ["-ex", each]
     return subprocess.run(arguments, check=False).returncode
 

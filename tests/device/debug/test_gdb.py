@@ -57,7 +57,9 @@ def gdb(system: RunningSystem, *commands: str) -> str:
     script = system.directory / "carry.py"
     script.write_text(CARRY)
     command = ["gdb", "-q", "-nx", "-batch", str(program)]
-    for each in (f"target remote | {sys.executable} {script} {system.directory}", *commands):
+    # gdb waits two seconds by itself, which are little for a Python that starts on a busy machine.
+    remote = f"target remote | {sys.executable} {script} {system.directory}"
+    for each in ("set remotetimeout 120", remote, *commands):
         command += ["-ex", each]
     environment = os.environ | {"DEBUGINFOD_URLS": ""}
     earlier = sum(CLOSED in line for line in system.lines)

@@ -26,6 +26,7 @@ from kos.device.upgrade.local import connect
 from kos.manifest import App, BuiltPythonImage, Context, Restart, codec
 from kos.tool import runs
 from kos.tool.commands import device__status
+from tests.device.systems import DEADLINE
 
 STEADY = """
 import time
@@ -79,12 +80,12 @@ def run(tmp_path):
         yield directory, images
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(90)
+        process.wait(DEADLINE)
 
 
 def ready(directory: Path) -> dict:
     """The status once every app is ready."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + DEADLINE
     while True:
         try:
             with ControlClient(directory) as client:
