@@ -115,7 +115,7 @@ def test_a_kernel_that_panics_leads_back_on_32_bit_arm_too(tmp_path):
     kernel = modules.Kernel(sdk.folder(Wanted(facts.kernel_set, "armhf")))
     panics = tmp_path / "panics.img"
     # A zImage this time, as the board with this processor has it.
-    with_bootz = replace(facts, loader=replace(facts.loader, start="bootz"))
+    with_bootz = replace(facts, loader=replace(facts.loader, start="bootz", loads={}))
     system.bootfs(
         with_bootz,
         kernel,
