@@ -132,6 +132,7 @@ def test_policies(tmp_path: Path) -> None:
     with RunningSystem(tmp_path) as system:
         system.wait_for("always: exited with status 0", times=3)
         system.wait_for("never: failed and is not restarted; the system is degraded")
+        system.wait_for("onfail: exited with status 0")
         apps = system.status()["apps"]
         assert apps["onfail"]["state"] == "stopped" and apps["onfail"]["restarts"] == 0
         assert apps["never"]["state"] == "failed" and apps["never"]["restarts"] == 0

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -23,6 +23,7 @@ from kos.build.image import qemu
 from kos.build.manifest_zip import ManifestZip
 from kos.build.sdk import install
 from kos.build.system import Builder
+from kos.device.control import ControlClient
 from kos.device.upgrade.client import UpgradeClient
 from kos.manifest import PlatformSpec
 from kos.manifest.load import load_project
@@ -186,6 +187,19 @@ class Device:
 
     def text(self) -> str:
         return "\n".join(line for _, line in self.lines)
+
+    def all_ready(self) -> None:
+        """Wait until every app is ready. The console counts only those that were in time, which a device on a
+        busy machine need not be.
+        """
+        deadline = time.monotonic() + BOOT_SECONDS
+        while True:
+            with suppress(KosError), ControlClient(self.machine.folder) as control:
+                waiting = [name for name, app in control.status()["apps"].items() if not app["ready"]]
+                if not waiting:
+                    return
+            assert time.monotonic() < deadline, f"not all apps are ready:\n{self.text()[-3000:]}"
+            time.sleep(0.2)
 
     def client(self) -> UpgradeClient:
         return UpgradeClient(self.machine.upgrade_socket)

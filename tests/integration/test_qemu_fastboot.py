@@ -65,4 +65,4 @@ def test_what_fastboot_sends_boots_without_storage(tmp_path):
     with powered(machine) as device:  # type: ignore[arg-type]
         assert isinstance(device, Device)
         device.wait_for("generation 1 .trial., release 1.0.0")
-        device.wait_for("5 of 5 apps ready")
+        device.wait_for("healthy: generation 1")
