@@ -152,3 +152,12 @@ def test_what_starts_with_a_device_leaves_slow_modules_out(modules):
     code += f"print(*sorted({{*{LEFT_OUT}}} & (set(sys.modules) - before)))"
     done = subprocess.run([sys.executable, "-ISB", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [], "import them where they are used: see kos.abi.records, kos.abi.hints"
+
+
+def test_what_the_standard_library_asks_for_is_made_once() -> None:
+    """A server asks for each report of each device."""
+    point = _classes(records)[0]
+    first = point.__dataclass_fields__
+    assert point.__dataclass_fields__ is first and point(1).__dataclass_fields__ is first
+    assert list(inspect.signature(point).parameters) == ["x", "y"] and point.__dataclass_fields__ is first
+    assert dataclasses.asdict(point(1)) == {"x": 1, "y": 2}

@@ -40,6 +40,7 @@ else:
 
         def __get__(self, _instance, owner):
             import dataclasses
+            import inspect
 
             table, options = owner.__record__
             wanted = []
@@ -51,11 +52,11 @@ else:
                     more["default_factory"] = one.default_factory
                 wanted.append((one.name, one.type, dataclasses.field(**more)))
             made = dataclasses.make_dataclass(owner.__name__, wanted, **options)
-            if self._name == "__signature__":
-                import inspect
-
-                return inspect.signature(made)
-            return getattr(made, self._name)
+            # Once for each class: who asks for these asks again, and making them takes a millisecond.
+            owner.__dataclass_fields__ = made.__dataclass_fields__
+            owner.__dataclass_params__ = made.__dataclass_params__
+            owner.__signature__ = inspect.signature(made)
+            return getattr(owner, self._name)
 
     def dataclass(cls=None, /, *, frozen=False, eq=True, slots=False):
         """As `dataclasses.dataclass`."""

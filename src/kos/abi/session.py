@@ -40,6 +40,7 @@ SERIESNAME_MAX = 96  # characters
 NAME_MAX = 64
 SIGNATURES_MAX = 16
 HEARTBEAT_DEFAULT = 30.0  # seconds
+HELLO_TIMEOUT = 10.0  # seconds without an answer after which a device says hello again
 HEARTBEAT_MIN = 0.2
 HEARTBEAT_MAX = 3600.0
 TIME_MAX = 1 << 53  # milliseconds since 1970

@@ -20,6 +20,7 @@ from kos.abi.session import (
     DOWN_REQUEST,
     DOWN_STREAM,
     HEARTBEAT_DEFAULT,
+    HELLO_TIMEOUT,
     UP_HELLO,
     UP_REPORT,
     UP_STREAM,
@@ -36,7 +37,6 @@ from kos.services.admin import wire
 WINDOW = 16  # documents under way at one time
 ACK_TIMEOUT = 10.0  # seconds
 RETRY = 3.0  # seconds before a document that the server could not store goes out again
-HELLO_TIMEOUT = 10.0
 PING_EVERY = 20.0  # seconds of silence before we ask whether the server is there
 DEAD_AFTER = 45.0  # seconds of silence after which the connection is given up
 REPORT_GAP = 0.25  # seconds between two reports, however much changes

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from kos.abi.records import asdict
 from kos.abi.session import APPS_MAX, AppState, DeviceSettings, Hello, Report, Update, refused
 from kos.services.admin.updates import Facts
 

@@ -12,7 +12,7 @@ ACCOUNT = "KOS"
 PAYLOAD_MAX = 512 * 1024  # bytes; above the session's DOCUMENT_MAX, for our own messages between processes
 STORE_MAX = 8 << 30  # bytes of streams on disk
 MEMORY_MAX = 256 << 20
-CALLOUT_TIMEOUT = 10  # seconds that a client may take to log in: a storm of reconnects queues up
+CALLOUT_TIMEOUT = 30  # seconds that a client may take to log in: a storm of reconnects queues up
 
 
 @dataclass(frozen=True)

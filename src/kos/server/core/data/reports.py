@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
+from kos.abi.records import asdict
 from kos.abi.session import Report
 from kos.server.core.db.models import Device
 

@@ -10,9 +10,10 @@ from nats.aio.msg import Msg
 from sqlalchemy import select, update
 
 from kos.abi.errors import KosError
-from kos.abi.session import DOWN_DESIRED, ROOT, UP_HELLO, Hello, down_subject
+from kos.abi.session import DOWN_DESIRED, HELLO_TIMEOUT, ROOT, UP_HELLO, Hello, down_subject
 from kos.server.core.batch import Batcher
 from kos.server.core.bus.client import Bus
+from kos.server.core.bus.config import CALLOUT_TIMEOUT
 from kos.server.core.db.database import Database
 from kos.server.core.db.models import Device, now
 from kos.server.core.devices.desired import DownloadTokens, desired_document
@@ -43,8 +44,10 @@ class Sessions:
         self.bus = bus
         self.tokens = tokens
         self.live = live
-        self._logins: Batcher[bytes, bytes] = Batcher(desk.decide)
-        self._hellos: Batcher[tuple[str, Hello], tuple[int, bytes] | None] = Batcher(self._welcome)
+        self._logins: Batcher[bytes, bytes] = Batcher(desk.decide, life=CALLOUT_TIMEOUT)
+        self._hellos: Batcher[tuple[str, Hello], tuple[int, bytes] | None] = Batcher(
+            self._welcome, life=HELLO_TIMEOUT
+        )
 
     async def start(self) -> None:
         self._logins.start()
@@ -72,6 +75,8 @@ class Sessions:
     async def _on_login(self, message: Msg) -> None:
         try:
             answer = await self._logins.submit(message.data)
+        except TimeoutError:
+            return  # the bus has turned the client away; it comes again
         except (KosError, asyncio.QueueFull, OSError) as error:
             log.warning("log-in not answered: %s", error)
             return
@@ -82,6 +87,8 @@ class Sessions:
         device = message.subject.split(".")[2]
         try:
             result = await self._hellos.submit((device, Hello.parse(message.data)))
+        except TimeoutError:
+            return
         except (KosError, asyncio.QueueFull) as error:
             log.warning("hello of %s: %s", device, error)
             return
