@@ -103,7 +103,9 @@ def test_a_manager_at_work(fresh: Server, page: Page, devices: Park, tmp_path: P
     expect(page.get_by_role("status")).to_contain_text("a one-time code is needed")
 
 
-@pytest.mark.parametrize("path", ["/", "/account", "/access", "/rollouts/new", "/alarms", "/data"])
+@pytest.mark.parametrize(
+    "path", ["/", "/account", "/access", "/rollouts/new", "/alarms", "/notifications", "/data"]
+)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_narrow_pages_are_accessible(fleet: Server, page: Page, path: str, scheme: str) -> None:
     cookies = fleet.login().cookies

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +19,19 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@contextlib.contextmanager
+def fleet_server(folder: Path, **options: Any) -> Iterator[Server]:
+    """A Fleet Server whose first password is known."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KOS_SERVER_ADMIN_PASSWORD", PASSWORD)
-        with running(tmp_path_factory.mktemp("fleet"), product="fleet", heartbeat=2.0) as server:
+        with running(folder, product="fleet", heartbeat=2.0, **options) as server:
             yield server
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with fleet_server(tmp_path_factory.mktemp("fleet")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ from kos.services.admin.state import clock_ms
 from tests.server import postgres
 from tests.server.archives import archive
 from tests.server.devices import Park
-from tests.server.running import PASSWORD, wait_for
+from tests.server.receivers import Received, hook
+from tests.server.running import DEADLINE, PASSWORD, wait_for
 
 pytestmark = [pytest.mark.group("server"), pytest.mark.timeout(600)]
 
@@ -78,6 +81,7 @@ class Installation:
         command = [sys.executable, "-m", "kos.tool", "server.start", "--fleet", "--port", str(port)]
         command += ["--data", str(self.folder / "data"), "--database", self.database.url, "--bus-url", urls]
         environ = {"KOS_SERVER_BUS_REPLICAS": "3", "KOS_SERVER_ADMIN_PASSWORD": PASSWORD}
+        environ["KOS_SERVER_NOTIFY_PRIVATE"] = "127.0.0.1/32"
         return self._start(command, f"server-{port}", KOS_SERVER_HEARTBEAT="2", **environ)
 
     def client(self, number: int) -> httpx.Client:
@@ -189,3 +193,42 @@ def test_any_one_may_die(installation: Installation, devices: Park, tmp_path: Pa
             60,
         )
         assert stored(left, device.id) == [float(number) for number in range(2 * POINTS)], "and none twice"
+
+
+def test_a_notification_outlives_the_server_that_sends_it(installation: Installation) -> None:
+    """Killed between the request and its answer, then the database too: the other server repeats this one
+    message under its id, and no other twice.
+    """
+    clients = [installation.client(0), installation.client(1)]
+    leader = installation.leader(clients)
+    left = clients[1 - leader]
+    arrived, dead = threading.Event(), threading.Event()
+    with hook() as far_end:
+
+        def answer(_request: Received) -> int:
+            arrived.set()
+            dead.wait(DEADLINE)
+            return 204
+
+        far_end.answer = answer
+        body = {"name": "ops", "kind": "webhook", "target": far_end.url}
+        number = left.post("/api/v1/notifications/channels", json=body).json()["id"]
+        test = f"/api/v1/notifications/channels/{number}/test"
+        left.post(test).raise_for_status()
+        assert arrived.wait(DEADLINE), "the leader sends it"
+        for _ in range(3):
+            left.post(test).raise_for_status()
+        installation.servers[leader].kill()
+        installation.servers[leader].wait()
+        installation.database.kill_and_start()
+        dead.set()
+
+        def all_sent() -> bool:
+            answer = left.get("/api/v1/notifications/deliveries")
+            return answer.is_success and [one["state"] for one in answer.json()] == ["sent"] * 4
+
+        wait_for(all_sent, "the other server sends what is left", 120)
+        ids = far_end.ids()
+        assert ids[:2] == [ids[0]] * 2, "the first one is repeated under its id"
+        events = [event["id"] for one in far_end.received[1:] for event in json.loads(one.body)["events"]]
+        assert len(events) == len(set(events)) == 4, "and nothing else is"

@@ -47,6 +47,13 @@ class Settings:
     oidc_client_id: str = ""
     oidc_client_secret: str = ""
     oidc_name: str = "single sign-on"  # what the log-in page calls it
+    smtp_host: str = ""  # the mail server that takes notifications; "" is none
+    smtp_port: int = 587
+    smtp_user: str = ""
+    smtp_password: str = ""
+    smtp_from: str = "kos@localhost"
+    smtp_tls: str = "starttls"  # or "tls" from the first byte, or "unsafe-plain"
+    notify_private: str = ""  # comma-separated networks that are not public and that webhooks may reach
     otlp: str = ""  # http://… of an OpenTelemetry collector that takes traces
     heartbeat: float = HEARTBEAT_DEFAULT
     retention_days: float = 30.0

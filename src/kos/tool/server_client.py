@@ -176,6 +176,20 @@ class ServerClient:
                 return one
         raise KosError(f"no overlay called {name!r}", hint="kos-tool server.upload_overlay brings one")
 
+    def channel(self, name: str) -> dict[str, Any]:
+        """A channel of notifications by number or name."""
+        for one in self.get("/notifications/channels"):
+            if name in (str(one["id"]), one["name"]):
+                return one
+        raise KosError(f"no channel called {name!r}", hint="kos-tool server.notifications.list shows all")
+
+    def retention_rule(self, pattern: str) -> dict[str, Any]:
+        """The rule of this pattern."""
+        for one in self.get("/retention")["rules"]:
+            if one["pattern"] == pattern:
+                return one
+        raise KosError(f"no rule for {pattern!r}", hint="kos-tool server.retention.list shows all")
+
     def wait_for_update(self, device: str, version: int, seconds: float) -> dict[str, Any]:
         """Until the device has said what became of the desired version. Raises KosError after `seconds`."""
         deadline = time.monotonic() + seconds

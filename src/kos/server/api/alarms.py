@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -28,6 +28,7 @@ from kos.server.core.devices.query import parse
 
 router = APIRouter(prefix="/api/v1", tags=["alarms"], responses=ERRORS)
 
+Severity = Literal["info", "warning", "critical"]
 Value = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -39,6 +40,7 @@ class RuleBody(Body):
     clear_at: Value
     hold: Annotated[float, Field(ge=0, le=1e7)] = 0
     target: Annotated[str, Field(max_length=512)] = ""
+    severity: Severity = "warning"
 
 
 class RuleView(View):
@@ -50,6 +52,7 @@ class RuleView(View):
     clear_at: float
     hold: float
     target: str
+    severity: str
 
 
 class AlarmView(View):

@@ -13,7 +13,7 @@ from kos.server.core.auth.guard import need, services
 from kos.server.core.auth.permissions import Principal
 from kos.server.core.db.models import Device
 from kos.server.core.devices.query import matching
-from kos.server.core.problems import NotFound, documented
+from kos.server.core.problems import Forbidden, NotFound, documented
 from kos.server.core.services import Services
 
 PAGE_MAX = 500
@@ -69,6 +69,12 @@ def own_row(session: Session, principal: Principal, table: type[Any], row_id: in
     if row is None or row.organisation_id != principal.organisation_id:
         raise NotFound(f"no such {what}")
     return row
+
+
+def for_all(principal: Principal) -> None:
+    """For what decides about more devices than a person sees whose role is limited to a group."""
+    if principal.device_query:
+        raise Forbidden("your role is limited to a group", hint="ask somebody whose role is not")
 
 
 def count(session: Session, chosen: Select[Any]) -> int:

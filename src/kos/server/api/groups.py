@@ -8,13 +8,22 @@ from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import select
 
-from kos.server.api.common import ERRORS, Body, CanManageDevices, CanReadDevices, Own, RowId, View, own_row
+from kos.server.api.common import (
+    ERRORS,
+    Body,
+    CanManageDevices,
+    CanReadDevices,
+    Own,
+    RowId,
+    View,
+    for_all,
+    own_row,
+)
 from kos.server.core.auth import audit
-from kos.server.core.auth.permissions import Principal
 from kos.server.core.db.models import Device, DeviceGroup, Overlay
 from kos.server.core.devices.desired import set_overlay
 from kos.server.core.devices.query import parse
-from kos.server.core.problems import Conflict, Forbidden
+from kos.server.core.problems import Conflict
 
 router = APIRouter(prefix="/api/v1", tags=["devices"], responses=ERRORS)
 
@@ -35,12 +44,6 @@ class GroupOverlay(Body):
     overlay_id: Annotated[int, Field(ge=1, le=1 << 53)] | None
 
 
-def _for_all(principal: Principal) -> None:
-    """Groups decide about more devices than a person sees whose role is limited to one."""
-    if principal.device_query:
-        raise Forbidden("your role is limited to a group", hint="ask somebody whose role is not")
-
-
 @router.get("/groups")
 def list_groups(own: Own, principal: CanReadDevices) -> list[GroupView]:
     """Named queries over devices."""
@@ -52,7 +55,7 @@ def list_groups(own: Own, principal: CanReadDevices) -> list[GroupView]:
 @router.post("/groups", status_code=201)
 def create_group(own: Own, principal: CanManageDevices, body: GroupBody) -> GroupView:
     """Name a query."""
-    _for_all(principal)
+    for_all(principal)
     parse(body.query)
     with own.database.write() as session:
         taken = select(DeviceGroup).where(
@@ -75,7 +78,7 @@ def set_group_overlay(
 
     A device that was given an overlay of its own keeps it.
     """
-    _for_all(principal)
+    for_all(principal)
     with own.database.write() as session:
         row = own_row(session, principal, DeviceGroup, group_id, "group")
         if body.overlay_id is not None:
@@ -88,7 +91,7 @@ def set_group_overlay(
 @router.delete("/groups/{group_id}", status_code=204)
 def delete_group(own: Own, principal: CanManageDevices, group_id: RowId) -> None:
     """Forget a named query. Roles that were limited to it end with it."""
-    _for_all(principal)
+    for_all(principal)
     with own.database.write() as session:
         row = own_row(session, principal, DeviceGroup, group_id, "group")
         for device in session.scalars(select(Device).where(Device.overlay_group_id == row.id)):

@@ -55,6 +55,7 @@ class PlanBody(Body):
     window: tuple[Annotated[int, Field(ge=0, le=1440)], Annotated[int, Field(ge=0, le=1440)]] | None = None
     approval: bool = False
     late_joiners: bool = True
+    standing: bool = False
 
 
 class RolloutBody(Body):
@@ -297,6 +298,20 @@ async def rollback_rollout(own: Own, principal: CanWriteRollouts, rollout_id: Ro
                 _set("abort")(session, rollout)
             told = withdraw_all(session, rollout, "rolled back")
         rollout.reason = "rolled back"
+        rollout.plan = {**rollout.plan, "standing": False}
         return told + roll_back(session, rollout)
 
     return await _step(own, principal, rollout_id, "rollback", change)
+
+
+@router.post("/rollouts/{rollout_id}/retire")
+async def retire_rollout(own: Own, principal: CanWriteRollouts, rollout_id: RowId) -> RolloutDetail:
+    """Let a standing rollout take in no more devices; those that it brought to the release keep it."""
+
+    def change(_session: Session, rollout: Rollout) -> list[str]:
+        if not rollout.plan.get("standing"):
+            raise Conflict("the rollout is not a standing one")
+        rollout.plan = {**rollout.plan, "standing": False}
+        return []
+
+    return await _step(own, principal, rollout_id, "retire", change)

@@ -32,6 +32,8 @@ from kos.server.core.devices.login import DEFAULT_ORGANISATION, LoginDesk
 from kos.server.core.devices.sessions import Sessions
 from kos.server.core.gateway_process import GatewayProcess, services_of
 from kos.server.core.live import Live
+from kos.server.core.notify.kinds import Office
+from kos.server.core.notify.sender import Sender
 from kos.server.core.overlays import keep_documents
 from kos.server.core.shared_secret import read_or_create
 from kos.server.core.telemetry import Tracer
@@ -60,6 +62,7 @@ class Services:
         self.claim_limit = RateLimit(burst=10, per_minute=10)
         self.request_limit = RateLimit(burst=REQUESTS_AT_ONCE, per_minute=REQUESTS_PER_MINUTE)
         self.login_limit = RateLimit(burst=10, per_minute=20)
+        self.notify_limit = RateLimit(burst=20, per_minute=20)  # tests of channels
         self.oidc = Provider(settings)
         self.tracer = Tracer(settings.otlp, f"kos-{settings.product}")
         self.first_password: str | None = None  # to be shown once
@@ -72,6 +75,8 @@ class Services:
         desk = LoginDesk(settings, self.database, Signer(self.keys.account))
         self.sessions = Sessions(settings, self.database, self.bus, desk, self.tokens, self.live)
         self.wake = asyncio.Event()
+        self.office = Office(settings)
+        self.sender = Sender(self.database, self.office)
         self.ingest = Ingest(self.database, self.bus, self.live, self.wake, self.tracer)
         self.presence = Presence(settings, self.database, self.bus, self.live)
         self.rollouts = RolloutEngine(
@@ -84,6 +89,7 @@ class Services:
                 self.ingest.run,
                 self.presence.run,
                 self.rollouts.run,
+                self.sender.run,
                 lambda: retain(settings, self.database),
                 lambda: settle(self.database, self.blobs, self.sessions, self.live),
                 lambda: clean(self.database, self.blobs),
@@ -117,6 +123,7 @@ class Services:
             await self.sessions.start()
             stack.push_async_callback(self.sessions.stop)
             await self.bus.ensure_streams()
+            stack.push_async_callback(self.sender.stop)
             if self.settings.workers:
                 self.worker.start()
                 stack.push_async_callback(self.worker.stop)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,45 +16,24 @@ from sqlalchemy.orm import Session
 from kos.abi.errors import KosError
 from kos.server.core.auth import audit
 from kos.server.core.db.database import Database
-from kos.server.core.db.models import Device, Release, Rollout, RolloutDevice, now
+from kos.server.core.db.models import Device, Rollout, RolloutDevice, now
 from kos.server.core.devices.desired import set_release
 from kos.server.core.devices.identity import ACCEPTED
 from kos.server.core.devices.query import matching
 from kos.server.core.devices.sessions import Sessions
 from kos.server.core.live import Live
+from kos.server.core.notify.events import Occurrence, enqueue
 from kos.server.core.telemetry import Tracer
 from kos.server.fleet import plan as rules
+from kos.server.fleet import standing
+from kos.server.fleet.variants import Variants
 from kos.server.settings import Settings
 
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between two looks when nothing happens
 PAUSE = 0.1  # seconds at least between two looks
-
-
-@dataclass(frozen=True)
-class Variants:
-    """A rollout's releases: the same software for each platform."""
-
-    first: Release
-    by_platform: Mapping[str, Release]
-
-    @classmethod
-    def of(cls, session: Session, rollout: Rollout) -> Variants:
-        first = session.get_one(Release, rollout.release_id)
-        found = [first, *(session.get_one(Release, number) for number in rollout.variants)]
-        return cls(first, {_platform(release.platform): release for release in found})
-
-    def fit(self, platform: str) -> bool:
-        """Whether there is a release for a device; one that never said its platform is tried."""
-        return not platform or _platform(platform) in self.by_platform
-
-    def release_for(self, platform: str) -> Release:
-        return self.by_platform.get(_platform(platform), self.first)
-
-
-def _platform(text: str) -> str:
-    return text.partition(",")[0]
+STANDING_EVERY = 2.0  # seconds between two looks for devices that a finished rollout is to reach
 
 
 class RolloutEngine:
@@ -79,7 +57,12 @@ class RolloutEngine:
 
     async def run(self) -> None:
         """Until cancelled."""
+        clock = asyncio.get_running_loop().time
+        looked_at = -STANDING_EVERY
         while True:
+            if clock() - looked_at >= STANDING_EVERY:
+                await asyncio.to_thread(self._reopen)
+                looked_at = clock()
             for rollout_id, organisation in await asyncio.to_thread(self._active):
                 told, changed = await asyncio.to_thread(self.move, rollout_id)
                 await self.sessions.push_desired(told)
@@ -97,6 +80,13 @@ class RolloutEngine:
             chosen = select(Rollout.id, Rollout.organisation_id).where(Rollout.state.in_(rules.ACTIVE))
             rows = session.execute(chosen.order_by(Rollout.priority.desc(), Rollout.id))
             return [(number, organisation) for number, organisation in rows]
+
+    def _reopen(self) -> None:
+        with self.database.read() as session:
+            if not standing.waiting(session):
+                return
+        with self.database.write() as session:
+            standing.reopen(session)
 
     def move(self, rollout_id: int) -> tuple[list[str], bool]:
         """One look at one rollout: the devices whose desired state changed, and whether a page would."""
@@ -142,6 +132,8 @@ class RolloutEngine:
         )
         if known and not plan.late_joiners:
             return False
+        if plan.standing and rollout.finished_at is not None:
+            return False  # it is open again for those whom `standing.reopen` has put in
         chosen = matching(rollout.organisation_id, rollout.target).where(Device.status == ACCEPTED)
         rows = session.execute(chosen.with_only_columns(Device.id, Device.platform)).all()
         fresh = rules.order(
@@ -211,6 +203,7 @@ class RolloutEngine:
         if decision.state == rollout.state:
             return
         rollout.state, rollout.reason = decision.state, decision.reason
+        again = rollout.finished_at is not None and decision.state == rules.DONE
         if decision.state in rules.ENDED:
             rollout.finished_at = now()
         audit.record(
@@ -221,6 +214,21 @@ class RolloutEngine:
             organisation_id=rollout.organisation_id,
             reason=decision.reason,
         )
+        # One that late joiners had opened again is no news.
+        if decision.state in rules.ENDED and not again:
+            enqueue(session, rollout.organisation_id, [_occurrence(rollout)])
+
+
+def _occurrence(rollout: Rollout) -> Occurrence:
+    """The end of a rollout as a notification: one that stopped itself waits for a person."""
+    because = f": {rollout.reason}" if rollout.reason else ""
+    return Occurrence(
+        kind=f"rollout.{rollout.state}",
+        severity="critical" if rollout.state == rules.STOPPED else "info",
+        title=f"rollout {rollout.name} is {rollout.state}{because}",
+        at=now(),
+        detail={"rollout": rollout.id, "name": rollout.name, "reason": rollout.reason},
+    )
 
 
 def withdraw_all(session: Session, rollout: Rollout, reason: str) -> list[str]:

@@ -65,6 +65,7 @@ class Plan:
         window: minutes of the day (UTC) in which devices get offers: (from, to); None is always.
         approval: a second person must approve first.
         late_joiners: devices that begin to match later take part.
+        standing: they do so also once the rollout is done: its release is what the target should have.
         forgiven: failures that a person has seen and that no longer count.
     """
 
@@ -78,6 +79,7 @@ class Plan:
     window: tuple[int, int] | None = None
     approval: bool = False
     late_joiners: bool = True
+    standing: bool = False
     forgiven: int = 0
 
     def __post_init__(self) -> None:
@@ -90,6 +92,8 @@ class Plan:
             raise KosError("parallel, soak, device_timeout and min_sample must not be negative or zero")
         if self.max_failures is not None and self.max_failures < 1:
             raise KosError("max_failures must be at least 1")
+        if self.standing and not self.late_joiners:
+            raise KosError("a standing rollout takes late joiners", hint="leave one of the two out")
         if self.max_failure_rate is not None and not 0 < self.max_failure_rate <= 1:
             raise KosError("max_failure_rate must be above 0 and at most 1")
         if self.window is not None and not all(0 <= minute <= DAY_MINUTES for minute in self.window):

@@ -45,6 +45,9 @@ SECTION = "Servers"
     help="Offer only at this time of the day (UTC).  [default: always]",
 )
 @click.option("--no-late-joiners", is_flag=True, help="Devices that begin to match later stay out.")
+@click.option(
+    "--standing", is_flag=True, help="Devices that begin to match after its end get the release too."
+)
 @click.option("--group", help="Only devices of this group, by number or name.")
 @click.option("--approval", is_flag=True, help="A second person must approve.")
 @click.option("--priority", default=0, help="Before rollouts of lower priority.")
@@ -63,6 +66,7 @@ def command(
     soak: float,
     window: str | None,
     no_late_joiners: bool,
+    standing: bool,
     group: str | None,
     approval: bool,
     priority: int,
@@ -81,6 +85,7 @@ def command(
         "soak": soak,
         "window": _window(window),
         "late_joiners": not no_late_joiners,
+        "standing": standing,
         "approval": approval,
     }
     title = name or f"{wanted['system']} {wanted['version']}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from kos.server.core.db.models import Alarm, AlarmRule, Device
 from kos.server.core.devices.query import matching
+from kos.server.core.notify.events import Occurrence, enqueue
 
 
 @dataclass
@@ -67,11 +68,9 @@ class AlarmBook:
             self._watches.setdefault((rule_id, device), Watch()).raised = True
 
     def take(self, session: Session, rows: Iterable[tuple[str, str, int, float]]) -> set[str]:
-        """Judge new points; says which devices have a changed alarm."""
-        changed = set()
-        if not self._rules:
-            return changed
-        for device, series, at, value in rows:
+        """Judge new points and notify; says which devices have a changed alarm."""
+        changes: list[tuple[AlarmRule, Alarm]] = []
+        for device, series, at, value in rows if self._rules else ():
             for rule, devices in self._rules.get(series, ()):
                 if self._organisations.get(device) != rule.organisation_id:
                     continue
@@ -80,14 +79,51 @@ class AlarmBook:
                 result = self._watches.setdefault((rule.id, device), Watch()).step(rule, value, at)
                 if result is None:
                     continue
-                changed.add(device)
                 if result:
-                    session.add(Alarm(rule_id=rule.id, device_id=device, raised_at=at, value=value))
-                else:
-                    open_alarm = (
-                        Alarm.rule_id == rule.id,
-                        Alarm.device_id == device,
-                        Alarm.cleared_at.is_(None),
-                    )
-                    session.execute(update(Alarm).where(*open_alarm).values(cleared_at=at))
-        return changed
+                    alarm = Alarm(rule_id=rule.id, device_id=device, raised_at=at, value=value)
+                    session.add(alarm)
+                    changes.append((rule, alarm))
+                    continue
+                open_ones = select(Alarm).where(
+                    Alarm.rule_id == rule.id, Alarm.device_id == device, Alarm.cleared_at.is_(None)
+                )
+                for alarm in session.scalars(open_ones):
+                    alarm.cleared_at = at
+                    changes.append((rule, alarm))
+        session.flush()
+        _notify(session, changes)
+        return {alarm.device_id for _, alarm in changes}
+
+
+def _notify(session: Session, changes: list[tuple[AlarmRule, Alarm]]) -> None:
+    names: dict[str, str] = {}
+    devices = sorted({alarm.device_id for _, alarm in changes})
+    for start in range(0, len(devices), 500):
+        chosen = select(Device.id, Device.name).where(Device.id.in_(devices[start : start + 500]))
+        names |= dict(session.execute(chosen).all())
+    told: dict[int, list[Occurrence]] = {}
+    for rule, alarm in changes:
+        told.setdefault(rule.organisation_id, []).append(
+            _occurrence(rule, alarm, names.get(alarm.device_id, alarm.device_id))
+        )
+    for organisation, occurrences in told.items():
+        enqueue(session, organisation, occurrences)
+
+
+def _occurrence(rule: AlarmRule, alarm: Alarm, name: str) -> Occurrence:
+    raised = alarm.cleared_at is None
+    return Occurrence(
+        kind="alarm.raised" if raised else "alarm.cleared",
+        severity=rule.severity,
+        title=f"{rule.name}: {name}"
+        + (f", {rule.series} is {alarm.value:.6g}" if raised else " is fine again"),
+        at=alarm.raised_at if raised else alarm.cleared_at or alarm.raised_at,
+        detail={
+            "alarm": alarm.id,
+            "rule": rule.name,
+            "device": alarm.device_id,
+            "device_name": name,
+            "series": rule.series,
+            "value": alarm.value,
+        },
+    )

@@ -74,6 +74,7 @@ class AlarmRule(Base):
     clear_at: Mapped[float]
     hold: Mapped[float] = mapped_column(default=0.0)
     target: Mapped[str] = mapped_column(String(512), default="")
+    severity: Mapped[str] = mapped_column(String(16), default="warning", server_default="warning")
 
 
 class Alarm(Base):
@@ -87,6 +88,17 @@ class Alarm(Base):
     raised_at: Mapped[Millis]
     cleared_at: Mapped[int | None] = mapped_column(BigInteger)
     value: Mapped[float]
+
+
+class RetentionRule(Base):
+    """How long an organisation keeps the streams whose names match."""
+
+    __tablename__ = "retention_rule"
+    __table_args__ = (UniqueConstraint("organisation_id", "pattern"),)
+    id: Mapped[Key]
+    organisation_id: Mapped[OrganisationKey]
+    pattern: Mapped[Name]
+    days: Mapped[float]
 
 
 class IngestOffset(Base):

@@ -10,10 +10,12 @@ from kos.server.core.db.data import (
     Lease,
     LogLine,
     Point,
+    RetentionRule,
     Series,
     SpoolPosition,
 )
 from kos.server.core.db.devices import Device, DeviceGroup, PreauthorisedKey, TunnelPeer
+from kos.server.core.db.notifications import Notification, NotificationChannel
 from kos.server.core.db.releases import Artifact, Overlay, OverlayArtifact, Release, ReleaseArtifact
 from kos.server.core.db.rollouts import Rollout, RolloutDevice
 
@@ -32,6 +34,8 @@ __all__ = [
     "LogLine",
     "LoginSession",
     "Membership",
+    "Notification",
+    "NotificationChannel",
     "Organisation",
     "Overlay",
     "OverlayArtifact",
@@ -39,6 +43,7 @@ __all__ = [
     "PreauthorisedKey",
     "Release",
     "ReleaseArtifact",
+    "RetentionRule",
     "Rollout",
     "RolloutDevice",
     "Series",

@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy import func, select
 
 from kos.server.api.common import CanReadData, Own, devices_of
-from kos.server.core.db.models import Alarm, AlarmRule, Device, Series
+from kos.server.core.db.models import Alarm, AlarmRule, Device, RetentionRule, Series
 from kos.server.web.render import page
 
 router = APIRouter()
@@ -26,7 +26,15 @@ def data_page(request: Request, own: Own, principal: CanReadData) -> HTMLRespons
             .group_by(Series.name)
             .order_by(Series.name)
         )
-        return page(request, "data.html", principal, series=session.execute(chosen.limit(SHOWN)).all())
+        rules = select(RetentionRule).where(RetentionRule.organisation_id == principal.organisation_id)
+        return page(
+            request,
+            "data.html",
+            principal,
+            series=session.execute(chosen.limit(SHOWN)).all(),
+            rules=session.scalars(rules.order_by(RetentionRule.pattern)).all(),
+            days_max=own.settings.retention_days,
+        )
 
 
 @router.get("/alarms", response_class=HTMLResponse)

@@ -1,0 +1,1 @@
+"""Notifications: events become rows of a queue, and one server process brings them to people and programs."""
