@@ -17,10 +17,15 @@ from pathlib import Path
 
 from kos.abi.session import BUS_PORT
 
-ADDRESS = ("127.0.0.1", BUS_PORT)
 LOOK_SECONDS = 0.3
 STOP_SECONDS = 5.0
 OFF = "KOS_NO_STUDIO"  # set: never show up there
+
+
+def address() -> tuple[str, int]:
+    """Where this machine's Studio takes devices: as `server.start` is told its own port."""
+    port = os.environ.get("KOS_SERVER_BUS_PORT", "")
+    return "127.0.0.1", int(port) if port.isdigit() else BUS_PORT
 
 
 def listens() -> bool:
@@ -28,7 +33,7 @@ def listens() -> bool:
     if os.environ.get(OFF):
         return False
     try:
-        with socket.create_connection(ADDRESS, LOOK_SECONDS) as connection:
+        with socket.create_connection(address(), LOOK_SECONDS) as connection:
             connection.settimeout(LOOK_SECONDS)
             return connection.recv(5) == b"INFO "
     except OSError:
@@ -55,6 +60,7 @@ def attached(directory: Path, name: str) -> Iterator[bool]:
         return
     command = [sys.executable, "-m", "kos.services.admin.beside", "--run", str(directory)]
     command += ["--key", str(directory / "keys" / "server.key"), "--name", name]
+    command += ["--server", "{}:{}".format(*address())]
     agent = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )

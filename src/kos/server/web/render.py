@@ -42,6 +42,15 @@ def size(number: float | None) -> str:
     return ""
 
 
+def metric(value: float, name: str) -> str:
+    """A metric of a device, as its name says what it counts."""
+    if any(word in name for word in ("memory", "storage", "network", "bytes")):
+        return size(value)
+    if "temperature" in name:
+        return f"{value:.1f} °C"
+    return f"{value:.0f}" if value == int(value) else f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"
+
+
 def when(at: int | None) -> str:
     """Date and time, UTC."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at / 1000)) if at else ""
@@ -54,7 +63,13 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-ENVIRONMENT.filters |= {"ago": ago, "size": size, "when": when, "short": lambda text: (text or "")[:12]}
+ENVIRONMENT.filters |= {
+    "ago": ago,
+    "size": size,
+    "when": when,
+    "metric": metric,
+    "short": lambda text: (text or "")[:12],
+}
 ENVIRONMENT.filters |= {"refused": refused, "crash": crash_of}
 
 

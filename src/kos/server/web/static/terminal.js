@@ -222,7 +222,10 @@ function guest(terminal, stream) {
       terminal.textarea.setAttribute("aria-label", "Terminal input");
       addEventListener("resize", () => fit.fit());
       terminal.onData((text) => session?.type(text));
-      terminal.attachCustomKeyEventHandler((event) => event.key !== "Escape" || !event.shiftKey || (close.focus(), false));
+      terminal.attachCustomKeyEventHandler((event) => {
+        if (!stream) return false; // what was closed can be read, and the keyboard goes on past it
+        return event.key !== "Escape" || !event.shiftKey || (close.focus(), false);
+      });
     }
     terminal.reset();
     fit.fit();
