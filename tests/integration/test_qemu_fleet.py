@@ -5,6 +5,8 @@ release reaches all, a bad one stops itself, nothing is bricked.
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -22,28 +24,33 @@ from tests.network import lab
 from tests.network.lab import GatewayProcess, Wire
 from tests.server import real
 from tests.server.running import PASSWORD, Server, running, wait_for
+from tests.tool.running import kos_tool
+from tests.tool.test_debug import LISTS, METER
+from tests.tracing.chrome import check_document
 
-pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.group("qemu"), pytest.mark.timeout(900)]
 
 HOST_DEVICES = 5
 HTTP, BUS = 4180, 4181
 SYSTEM = """
-    from kos.manifest import App, Context, PythonImage, System, TunnelIp
+    from kos.manifest import App, CImage, Context, PythonImage, System, TunnelIp
     from kos.systems import Poukai
 
     class Pump(System):
-        base = Poukai(admin=True, admin_config={"server": "10.90.0.1", "name": "emulated"})
+        base = Poukai(admin=True, tracing=True, admin_config={"server": "10.90.0.1", "name": "emulated"})
         release = "RELEASE"
 
         def setup(self, ctx: Context) -> Context:
             ctx = ctx.set_kos_options(
                 disable_signing=True,
                 persistent_boot=True,
+                remote_shell=True,
+                debugger=True,
                 tunnel_ips={"admin": TunnelIp("10.90.1.2", "255.255.0.0", "10.90.0.1")},
             )
             for name in ("steady", "pump"):
-                ctx = ctx.put_app(App(name, PythonImage(name))).connect_protocol(name, Poukai.log)
-            return ctx
+                ctx = ctx.put_app(App(name, PythonImage(name), debug=True)).connect_protocol(name, Poukai.log)
+            return ctx.put_app(App("meter", CImage("meter"), debug=True))
 """
 
 
@@ -51,6 +58,9 @@ def emulated(folder: Path, release: str, pump: str = real.GOOD) -> Path:
     """The same system for QEMU: with the admin app and its way to the server."""
     made = real.project(folder / f"emulated-{release}", release, pump)
     (made / "system.py").write_text(dedent(SYSTEM).replace("RELEASE", release))
+    (made / "meter").mkdir()
+    (made / "meter/CMakeLists.txt").write_text(LISTS)
+    (made / "meter/meter.c").write_text(METER.replace("usleep(100000)", "sleep(1)"))
     return made
 
 
@@ -66,7 +76,7 @@ def releases(server: Server, folder: Path, release: str, pump: str = real.GOOD) 
 def roll_out(server: Server, made: list[dict[str, Any]]) -> dict[str, Any]:
     """A rollout of both, to its end."""
     client = server.login()
-    plan = {"phases": ["2", "100%"], "parallel": 3, "max_failures": 1, "device_timeout": 600}
+    plan = {"phases": ["2", "100%"], "parallel": 3, "max_failures": 1, "device_timeout": 300}
     body = {
         "name": made[0]["version"],
         "release_id": made[0]["id"],
@@ -77,7 +87,7 @@ def roll_out(server: Server, made: list[dict[str, Any]]) -> dict[str, Any]:
     assert answer.status_code == 201, answer.text
     path = f"/api/v1/rollouts/{answer.json()['id']}"
     ended = ("done", "stopped", "aborted")
-    return wait_for(lambda: (now := client.get(path).json())["state"] in ended and now, "it ends", 600)
+    return wait_for(lambda: (now := client.get(path).json())["state"] in ended and now, "it ends", 300)
 
 
 def test_a_mixed_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -131,7 +141,7 @@ def fleet(server: Server, tmp_path: Path, device: Any) -> None:
             client.post(f"/api/v1/devices/{one['id']}/accept").raise_for_status()
         return len(devices("healthy:true")) == HOST_DEVICES + 1
 
-    wait_for(waiting, "all devices are there", 600)
+    wait_for(waiting, "all devices are there", 240)
     (there,) = devices(f"platform:{PLATFORM}*")
     assert there["name"] == "emulated"
     device.wait_for("healthy: generation 1")
@@ -139,6 +149,7 @@ def fleet(server: Server, tmp_path: Path, device: Any) -> None:
     ended = roll_out(server, good)
     assert ended["state"] == "done" and ended["counts"] == {"healthy": HOST_DEVICES + 1}, ended
     device.wait_for("pump 2.0 turns")
+    look_into(server, there["id"], tmp_path / "emulated-2.0")
 
     ended = roll_out(server, releases(server, tmp_path, "3.0", real.BAD))
     counts = ended["counts"]
@@ -149,7 +160,7 @@ def fleet(server: Server, tmp_path: Path, device: Any) -> None:
         found = devices("healthy:true")
         return len(found) == HOST_DEVICES + 1 and {one["running"] for one in found} <= manifests
 
-    wait_for(back, "everybody runs the good release", 600)
+    wait_for(back, "everybody runs the good release", 120)
 
     # What the rollout did to the first ones, the emulated device can take too.
     bad = client.get("/api/v1/releases", params={"limit": 1}).json()[0]
@@ -163,8 +174,44 @@ def fleet(server: Server, tmp_path: Path, device: Any) -> None:
             and now
         ),
         "the emulated device says what became of it",
-        600,
+        240,
     )
     assert after["update_state"] == "reverted" and "pump" in after["update_reason"], after
-    wait_for(back, "it runs the good release again", 600)
+    wait_for(back, "it runs the good release again", 120)
     device.wait_for("pump 2.0 turns", after=device.wait_for("release 2.0 replaces 3.0"))
+
+
+def look_into(server: Server, identity: str, project: Path) -> None:
+    """A shell in a Python app, gdb on a C app and a trace of the emulated device, as a developer does it."""
+    scopes = ["devices.read", "devices.operate", "devices.debug"]
+    token = server.login().post("/api/v1/tokens", json={"name": "looks", "scopes": scopes}).json()["token"]
+    place = ("--device", identity, "--server", server.url)
+
+    def tool(*arguments: str) -> str:
+        done = kos_tool(*arguments, *place, KOS_SERVER_TOKEN=token)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "13" in tool("toolbox.remote_shell", "pump", "-c", "speed + 1")
+    commands = (
+        "break measure",
+        "continue",
+        "print level",
+        "backtrace",
+        "set variable level = 900000",
+        "detach",
+    )
+    asked = [word for command in commands for word in ("-x", command)]
+    shown = tool("toolbox.debug", "meter", "--project", str(project), *asked)
+    assert re.search(r"measure \(step=(step@entry=)?3\) at .*meter\.c:8", shown), shown
+    assert re.search(r"#1 .* main \(\) at .*meter\.c", shown), shown
+    wait_for(
+        lambda: server.login().get(f"/api/v1/devices/{identity}/log", params={"text": "level 9000"}).json(),
+        "the app goes on with what gdb changed",
+    )
+    file = project / "trace.json"
+    found = json.loads(tool("trace", "--seconds", "3", "--output", str(file), "--json"))
+    # The admin app fetches the trace from the trace server's port, and is traced like every other app.
+    fetched = [one for one in found["ports"] if one["port"] == "kos_trace_admin_protocol"]
+    assert found["apps"]["admin"]["calls"] > 0 and sum(one["calls"] for one in fetched) > 0, found
+    check_document(json.loads(file.read_text()))
