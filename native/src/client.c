@@ -52,7 +52,8 @@ static kos_status_t wait_for(struct slot *slot, const shared_word *word, uint32_
             /* The answer may have come just before the end. */
             return read_word(word) == wanted ? STATUS_OK : slot_mailbox_state(slot);
         }
-        if (peek_word(&mailbox->owner_cpu) != cpu && wait_spin(&spin)) {
+        uint32_t owner_cpu = peek_word(&mailbox->owner_cpu);
+        if (owner_cpu != cpu && owner_cpu != KOS_ABI_CPU_DO_NOT_SPIN && wait_spin(&spin)) {
             continue;
         }
         uint32_t event = read_word(&mailbox->holder_event);

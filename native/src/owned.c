@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "crowd.h"
 #include "server.h"
 #include "wait.h"
 
@@ -310,8 +311,8 @@ bool owned_take(struct received *received)
 
 void owned_sleep(bool sleeping)
 {
-    uint32_t cpu = wait_cpu();
     pthread_mutex_lock(&table_lock);
+    uint32_t cpu = crowd_place();
     for (unsigned i = 0; i < table_size; i++) {
         write_word(&table[i]->mailbox->owner_sleeping, sleeping);
         write_word(&table[i]->mailbox->owner_cpu, cpu);
@@ -359,7 +360,8 @@ void owned_reply(struct received *received, const kos_msg_t *msg, uint32_t ticke
     }
     pthread_mutex_lock(&table_lock);
     if (!owned->dropped) { /* who was revoked meanwhile learns that, and always only that */
-        write_word(&owned->mailbox->owner_cpu, wait_cpu());
+        bool here = peek_word(&owned->mailbox->holder_cpu) == wait_cpu();
+        write_word(&owned->mailbox->owner_cpu, crowd_answered(owned, here));
         write_reply(owned, received->seq, msg, size, ticket);
     }
     served(owned);

@@ -2,7 +2,8 @@
  * Waiting and waking: when to spin, when to sleep. Nothing here knows what a message is.
  *
  * A waiter spins briefly only while its peer last ran on another processor: spinning on a shared processor keeps
- * the peer from running. The peers publish where they run in the mailbox; 0 means "never ran".
+ * the peer from running. The peers publish where they run in the mailbox; 0 means "never ran", and an owner may say
+ * CPU_DO_NOT_SPIN instead (crowd.h).
  */
 #ifndef KOS_SRC_WAIT_H
 #define KOS_SRC_WAIT_H

@@ -30,4 +30,20 @@ static inline void print_times(uint64_t *times, size_t count, uint64_t all)
     fflush(stdout);
 }
 
+/* Call for so many seconds; print how many calls that were and how long the longest took, in nanoseconds. */
+static inline void print_crowd(uint64_t seconds, void (*call)(void))
+{
+    uint64_t longest = 0;
+    unsigned long long count = 0;
+    uint64_t before = now();
+    for (const uint64_t end = before + seconds * 1000000000; before < end; count++) {
+        call();
+        uint64_t after = now();
+        longest = after - before > longest ? after - before : longest;
+        before = after;
+    }
+    printf("%llu %llu\n", count, (unsigned long long)longest);
+    fflush(stdout);
+}
+
 #endif /* KOS_TESTS_BENCH_H */

@@ -1,9 +1,11 @@
 /*
  * The peer to compare with: the same round trip over SEQPACKET sockets, one server that polls, blocking clients.
  * `bench_seqpacket SIZE CALLS PAUSE SERVER_CPU CLIENT_CPU CLIENTS` (-1: anywhere); each client prints as bench_client.
+ * `bench_seqpacket SIZE SECONDS crowd SERVER_CPU CLIENT_CPU CLIENTS`: each calls for that long and prints as bench_crowd.
  */
 #include <poll.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,6 +47,15 @@ static void call(int fd, char *bytes, size_t size)
     if (send(fd, bytes, size, 0) != (ssize_t)size || recv(fd, bytes, size, 0) != (ssize_t)size) {
         _exit(1);
     }
+}
+
+static int crowd_fd;
+static size_t crowd_size;
+
+static void call_in_crowd(void)
+{
+    static char bytes[4096];
+    call(crowd_fd, bytes, crowd_size);
 }
 
 static void measure(int fd, size_t size, size_t calls, long pause)
@@ -89,6 +100,12 @@ int main(int argc, char *argv[])
             }
             close(fds[0]);
             pin(atoi(argv[5]));
+            if (strcmp(argv[3], "crowd") == 0) {
+                crowd_fd = fds[1];
+                crowd_size = strtoul(argv[1], NULL, 10);
+                print_crowd(strtoul(argv[2], NULL, 10), call_in_crowd);
+                _exit(0);
+            }
             measure(fds[1], strtoul(argv[1], NULL, 10), strtoul(argv[2], NULL, 10), strtol(argv[3], NULL, 10));
         }
         close(fds[1]);

@@ -41,6 +41,8 @@ STATE_OPEN = 1
 STATE_UNAVAILABLE = 2  # the other side is gone
 STATE_REVOKED = 3  # the token was revoked, deleted or used up
 
+CPU_DO_NOT_SPIN = 0xFFFF_FFFF  # in `owner_cpu`: the holder is to sleep for its answer
+
 REQUEST_CALL = 1
 REQUEST_SEND = 2
 
