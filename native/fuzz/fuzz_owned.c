@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             receive(flags, &messages);
         }
         if (data[i + 5] == 0xff) {
-            owned_close(&lost_connection, 1);
+            owned_close(&lost_connection, 1, false);
         }
     }
     receive(flags, &messages);

@@ -35,6 +35,9 @@ static void reap(unsigned index)
         return;
     }
     table[index] = table[--table_size];
+    if (owned->offered) {
+        detach(owned);
+    }
     /* Closing our descriptor would not do: the holder has one of the same eventfd and could go on waking us. */
     epoll_ctl(owned->epoll_fd, EPOLL_CTL_DEL, owned->event_fd, NULL);
     release(owned);
@@ -106,13 +109,14 @@ static uint32_t queued(const struct owned *owned, uint32_t head)
     return count > KOS_ABI_QUEUE_LENGTH ? KOS_ABI_QUEUE_LENGTH : count;
 }
 
-void owned_close(struct connection *connection, uint64_t id)
+void owned_close(struct connection *connection, uint64_t id, bool offered)
 {
     pthread_mutex_lock(&table_lock);
     for (unsigned i = 0; i < table_size; i++) {
         struct owned *owned = table[i];
         if (owned->connection == connection && owned->id == id && !owned->closed) {
             owned->closed = true;
+            owned->offered = offered;
             owned->final_seq = read_word(&owned->mailbox->request_seq);
             owned->final_head = owned->queue_tail + queued(owned, read_word(&owned->mailbox->queue_head));
         }

@@ -165,7 +165,7 @@ static bool take_event(struct connection *connection)
         } else if (answer.r[0] == KOS_EVENT_ATTACH) {
             owned_attach(connection, &answer, epoll_fd);
         } else if (answer.r[0] == KOS_EVENT_CLOSED) {
-            owned_close(connection, answer.r[1]);
+            owned_close(connection, answer.r[1], answer.r[2] != 0);
         } else if (answer.r[0] == KOS_EVENT_REQUEST) {
             current.is_request = true;
             current.request_id = answer.r[1];
@@ -236,6 +236,9 @@ static bool accept_token(void)
     if (status == STATUS_OK) {
         current.msg.metadata |= (kos_word_t)server_receive_slot << KOS_ABI_METADATA_TOKEN_SHIFT;
         return true;
+    }
+    if (current.owned == NULL && status == STATUS_UNAVAILABLE) {
+        return true; /* sent one way by who has died since: the message arrives, a token of its own went with it */
     }
     const kos_msg_t refusal = kos_msg_new_status(status == STATUS_CONFLICT ? STATUS_AT_TOKEN_LIMIT : status);
     reply(&refusal);

@@ -24,6 +24,7 @@ struct owned {
     bool closed;  /* only what was sent before the end is still taken */
     bool dropped; /* revoked by us: nothing is taken any more */
     bool complained; /* the message server was told what its holder does */
+    bool offered; /* closed with a token on its way: the message server keeps it for us */
     uint32_t final_seq;
     uint32_t final_head;
     uint64_t id;
@@ -58,7 +59,7 @@ uint8_t *server_payload(void);
 /* From an ATTACH event. Takes over the descriptors of `answer`. */
 void owned_attach(struct connection *connection, struct answer *answer, int epoll_fd);
 /* From a CLOSED event: what was sent before is still delivered. */
-void owned_close(struct connection *connection, uint64_t id);
+void owned_close(struct connection *connection, uint64_t id, bool offered);
 /* Revoked by ourselves: nothing more is delivered. */
 void owned_drop_badge(uint64_t badge);
 /* Take the next message, beginning after the mailbox that was served last. → whether there was one. */

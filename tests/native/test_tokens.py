@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,6 +194,55 @@ def test_what_was_sent_before_a_token_was_deleted_still_arrives(client: App, ser
     assert client.ask("delete 2") == "STATUS_OK"
     heard = [server.ask(f"receive 0 {SECOND // 5}") for _ in range(3)]
     assert [line.split("label=")[-1].split()[0] for line in heard] == ["5", "4", "STATUS_NO_REPLY"]
+
+
+@pytest.mark.parametrize("end", ["deleted", "died"])
+@pytest.mark.parametrize("looks", ["before", "after"])
+def test_a_one_way_message_with_a_token_outlives_its_sender(
+    running: System, client: App, server: App, end: str, looks: str
+) -> None:
+    """Whether the receiver had the mailbox before or only looks after the end."""
+    connect(client, server, FLAG_SEND_TOKEN)
+    if looks == "before":
+        assert server.ask("receive 3 1000") == "STATUS_NO_REPLY"  # it has the mailbox now
+    assert client.ask("buffer 100 30 77") == "STATUS_CREATED"
+    assert client.ask("send 2 9 0 0 30") == "STATUS_OK"
+    if end == "deleted":
+        assert client.ask("delete 2") == "STATUS_OK"
+    else:
+        client.kill()
+        running.servers["msg0"].event("disconnected", app="client")
+    assert server.ask(f"receive 3 {10 * SECOND}").endswith("label=9 param=0 size=0 sum=0 token=3")
+    assert server.ask("map 3") == "STATUS_OK 100 77"
+
+
+def test_a_token_that_died_with_its_sender_does_not_keep_the_message(
+    running: System, client: App, server: App
+) -> None:
+    connect(client, server, FLAG_SEND_TOKEN)
+    assert server.ask("receive 3 1000") == "STATUS_NO_REPLY"
+    assert client.ask("create 500 0 30") == "STATUS_CREATED"
+    assert client.ask("send 2 9 0 0 30") == "STATUS_OK"
+    client.kill()
+    running.servers["msg0"].event("disconnected", app="client")
+    assert server.ask(f"receive 3 {10 * SECOND}").endswith("label=9 param=0 size=0 sum=0 token=0")
+    assert server.ask("info 3") == "STATUS_INVALID_TOKEN 0"
+
+
+def test_a_guessed_slot_never_leaves_the_app(running: System, client: App) -> None:
+    """The message server, which is stopped meanwhile, has nothing to say, and so nothing to report."""
+    assert client.ask("ping") == "STATUS_PONG"  # it has begun
+    process = running.servers["msg0"].process
+    process.send_signal(signal.SIGSTOP)
+    try:
+        for slot in range(2, 64):
+            for guess in (f"call {slot} 0 9 0 0 0", f"send {slot} 9 0 0 0", f"queue {slot} 9", f"map {slot}"):
+                assert client.ask(guess).split()[0] == "STATUS_INVALID_TOKEN"
+            assert client.ask(f"info {slot}") == "STATUS_INVALID_TOKEN 0"
+            assert client.ask(f"delete {slot}") == "STATUS_INVALID_TOKEN"
+            assert client.ask(f"move {slot - 1} {slot}") == "STATUS_INVALID_TOKEN"
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 def test_a_token_moves_with_a_message_and_works_from_there(

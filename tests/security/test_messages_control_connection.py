@@ -56,6 +56,26 @@ def test_an_unknown_operation_is_refused_and_reported(server, op):
     assert (report["app"], report["text"]) == ("hostile", f"an unknown operation, {op}")
 
 
+@pytest.mark.parametrize(
+    ("op", "words"),
+    [
+        (Op.TOKEN_INFO, (9,)),
+        (Op.TOKEN_DELETE, (9,)),
+        (Op.TOKEN_MOVE, (8, 9)),
+        (Op.TRANSFER, (9, 1)),
+        (Op.ACCEPT, (1, 1, 9)),
+        (Op.COMPLAIN, (1, 1)),
+        (Op.DETACH, (1,)),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_guessed_token_or_mailbox_is_refused_and_reported(server, op, words):
+    hostile = server.app("hostile")
+    assert hostile.ask(op, *words).status == Status.INVALID_TOKEN
+    report = server.wait_event("violation")
+    assert (report["app"], report["text"]) == ("hostile", f"{op.name} of a token that it does not hold")
+
+
 def test_descriptors_sent_to_the_server_go_nowhere(server):
     hostile = server.app("hostile")
     before = descriptors_of(server)
@@ -75,7 +95,8 @@ def test_an_app_that_keeps_breaking_the_protocol_is_disconnected(server):
         for _ in range(VIOLATIONS_MAX + 1):
             hostile.socket.send(b"garbage")
             hostile.receive()
-    assert server.wait_event("disconnected")["app"] == "hostile"
+    report = server.wait_event("disconnected")
+    assert (report["app"], report["text"]) == ("hostile", f"broke the protocol {VIOLATIONS_MAX + 1} times")
     assert innocent.ask(Op.PING).status == Status.PONG
 
 

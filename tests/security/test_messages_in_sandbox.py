@@ -317,6 +317,6 @@ def test_garbage_descriptors_and_floods_on_the_control_connection(tmp_path: Path
     hostile = _CONTROL[language]()
     hostile["access"] = CLIENT
     with beside_steady_apps(tmp_path, hostile) as system:
-        system.wait_for("| hung up")
         system.wait_for(lambda line: "| supervisor         | hostile: a packet " in line)
         system.wait_for("hostile: broke the protocol 65 times and is disconnected")
+        system.wait_for("hostile: killed: msg0 disconnected it: it broke the protocol 65 times")

@@ -389,6 +389,8 @@ def test_one_app_can_complain_of_another_once_for_each_mailbox(server):
     mailbox = innocent.request_result(request_id).words[4]
     assert hostile.ask(Op.COMPLAIN, mailbox, 99).status == Status.BAD_REQUEST
     assert hostile.ask(Op.COMPLAIN, mailbox + 77, Complaint.USED).status == Status.INVALID_TOKEN
+    report = server.wait_event("violation")
+    assert (report["app"], report["text"]) == ("hostile", "COMPLAIN of a token that it does not hold")
     for complaint in [*Complaint] * 100:
         assert hostile.ask(Op.COMPLAIN, mailbox, complaint).status == Status.OK
     report = server.wait_event("violation")

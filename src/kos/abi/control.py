@@ -54,7 +54,8 @@ class Op(IntEnum):
     # → OK, r0 kind, r1 flags, r2 mailbox id, r3 size in bytes of a buffer; fds
     ACCEPT = 17
     BUFFER_CREATE = 18  # a0 size in bytes, a1 slot → CREATED; fds: the memory
-    DETACH = 19  # a0 mailbox id: the owner is done with it (a single-use token is used up) → OK
+    # a0 mailbox id: the owner is done with it (a single-use token is used up) or with what was left there
+    DETACH = 19
     APP_NAME = 20  # a0 caller id of an app that we serve or served → OK; data: its name
     ROUTE = 21  # data: port → OK when the manifest grants it on this message server, else NOT_FOUND
     TRACE_RING = (
@@ -75,6 +76,7 @@ class Event(IntEnum):
     REQUEST = 1  # r1 request id, r2 label, r3 param, r4 badge, r5 caller id; data: payload
     ATTACH = 2  # r1 mailbox id, r2 badge, r3 flags, r4 caller id; fds: mailbox, its event
     # r1 mailbox id: drop it now. Its `state` word says so too, but the holder could write that back to OPEN.
+    # r2 1: its last message came with a token, which can still be accepted; DETACH follows that message
     CLOSED = 3
 
 

@@ -171,6 +171,10 @@ class Supervisor:
                 text = _safe(event.get("text", ""))
                 self.console.say(f"{unit.name}: {text}")
                 self.event("violation", app=unit.name, text=text)
+            case "disconnected" if unit and unit.process and server.hung_up(event):
+                # Deaf from now on: it ends, and its policy says what follows.
+                text = _safe(event["text"])
+                unit.process.kill(f"{server.name} disconnected it: it {text}")
             case "status":
                 self._status_questions.answer(server.name, event)
 

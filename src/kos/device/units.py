@@ -7,6 +7,7 @@ A unit decides about itself only. What its state means for others is the supervi
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import select
 import signal
@@ -266,6 +267,8 @@ class ServerUnit(Unit):
         super().__init__(host, name, SERVER_RESTART)
         self.group = f"server.{name}"  # no app can have this name
         self._admin: socket.socket | None = None
+        self._numbers = itertools.count(1)
+        self._registered: dict[str, int] = {}  # app → number of its connection
         self._on_event: Callable[[ServerUnit, dict[str, Any]], None] = lambda *_: None
 
     def on_event(self, callback: Callable[[ServerUnit, dict[str, Any]], None]) -> None:
@@ -274,9 +277,14 @@ class ServerUnit(Unit):
     def register(self, app: App, caller_id: int, connection: socket.socket) -> None:
         """Hand over the end of a control connection whose other end an app has."""
         access = {port: {"role": grant.role} for port, grant in app.access[self.name].items()}
-        order = {"op": "register", "app": app.name, "id": caller_id, "access": access}
+        number = self._registered[app.name] = next(self._numbers)
+        order = {"op": "register", "app": app.name, "id": caller_id, "access": access, "number": number}
         order |= tracing.registration(self._host.manifest, app, self.name)
         self.send(order, [connection.fileno()])
+
+    def hung_up(self, event: dict[str, Any]) -> bool:
+        """Whether a "disconnected" is the server's doing, and not of an earlier start of the app."""
+        return bool(event.get("text")) and event.get("number") == self._registered.get(event["app"])
 
     def send(self, order: dict[str, Any], descriptors: list[int] | None = None) -> None:
         """Send an order; a server that takes none any more is killed, and its end does the rest."""

@@ -20,6 +20,7 @@ from kos.device.msgserver.tables import (
     BufferToken,
     ConnectionRequest,
     Mailbox,
+    NotHeld,
     Offer,
     OwnToken,
     Refusal,
@@ -75,6 +76,8 @@ class Operations:
         try:
             return handler(app, words, data)
         except Refusal as refusal:
+            if isinstance(refusal, NotHeld):
+                self._report("violation", app, text=f"{Op(op).name} of a token that it does not hold")
             return Answer(refusal.status)
 
     # --- life of an app -----------------------------------------------------------------------------------
@@ -217,7 +220,9 @@ class Operations:
 
     def next_event(self, app: App, words: Words, data: bytes) -> Answer:
         if app.closed:
-            return Answer(Status.OK, (Event.CLOSED, app.closed.popleft()))
+            closed = app.closed.popleft()
+            with_token = any(each.id == closed and each.offers for each in app.ended)
+            return Answer(Status.OK, (Event.CLOSED, closed, with_token))
         if app.attach:
             mailbox = app.attach.popleft()
             words_out = (Event.ATTACH, mailbox.id, mailbox.badge, mailbox.flags, mailbox.holder.id)
@@ -289,7 +294,7 @@ class Operations:
 
     def accept(self, app: App, words: Words, data: bytes) -> Answer:
         mailbox_id, ticket, slot = words[:3]
-        mailbox = app.mailbox(mailbox_id)
+        mailbox = app.known_mailbox(mailbox_id)
         side = "holder" if app is mailbox.owner else "owner"
         offer = mailbox.offers.get(side)
         if offer is None or offer.ticket != ticket:
@@ -301,10 +306,13 @@ class Operations:
         return self._granted_token(app, token)
 
     def detach(self, app: App, words: Words, data: bytes) -> Answer:
-        mailbox = app.owned.get(words[0])
-        if mailbox is None:
+        mailbox = app.known_mailbox(words[0])
+        if mailbox.owner is not app:
             raise Refusal(Status.INVALID_TOKEN)
-        self._tables.close_mailbox(mailbox, message.STATE_REVOKED)
+        if mailbox.closed:  # and its last message was taken
+            self._tables.drop_offers(mailbox)
+        else:
+            self._tables.close_mailbox(mailbox, message.STATE_REVOKED, deliver=False)
         return OK
 
     def complain(self, app: App, words: Words, data: bytes) -> Answer:

@@ -64,12 +64,15 @@ class MessageServer:
             self._send_answer(connection, answer)
         except (Disconnect, OSError) as error:
             text = "does not read its answers" if isinstance(error, BlockingIOError) else str(error)
-            if text and not isinstance(error, ConnectionError):
+            if isinstance(error, ConnectionError):
+                text = ""  # it closed the connection, most often by its end
+            if text:
                 # Not by `_report`, which leaves some out: this is the last that is heard of it here.
-                text = f"{text} and is disconnected"
-                self._send_admin({"event": "violation", "app": app.name, "text": text})
+                said = f"{text} and is disconnected"
+                self._send_admin({"event": "violation", "app": app.name, "text": said})
             self._disconnect(app)
-            self._send_admin({"event": "disconnected", "app": app.name})
+            end = {"event": "disconnected", "app": app.name, "number": app.number}
+            self._send_admin(end | ({"text": text} if text else {}))
 
     def _answer(self, app: App, packet: bytes, flags: int) -> Answer:
         if flags & socket.MSG_TRUNC:
@@ -139,6 +142,7 @@ class MessageServer:
             port: grant["role"] for port, grant in command["access"].items() if port in self._tables.ports
         }
         app = App(command["app"], command["id"], access)
+        app.number = command.get("number", 0)
         app.traced, app.tracer = command.get("traced", 0), command.get("tracer", False)
         self._tables.apps[app.name] = app
         connection.setblocking(False)

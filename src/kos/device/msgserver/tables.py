@@ -17,7 +17,8 @@ from kos.device.msgserver.mailbox import AppPage, SharedBuffer, SharedMailbox, T
 
 UNATTACHED_MAX = 64  # mailboxes made for an owner that it has not fetched yet; each holds two descriptors
 ENDED_RINGS_MAX = 8  # traces of apps that ended, kept for a trace server that has not seen them yet
-ENDED_MAILBOXES_MAX = 64  # of one owner, remembered by whose they were: it may complain of what it reads last
+# Of one owner: it may complain of what it reads last, and accept the token that came with it.
+ENDED_MAILBOXES_MAX = message.MAILBOXES_PER_OWNER
 BUFFERS_PER_APP = 16  # shared buffers that one app created and that still exist
 
 
@@ -27,6 +28,13 @@ class Refusal(Exception):
     def __init__(self, status: Status) -> None:
         super().__init__(status.name)
         self.status = status
+
+
+class NotHeld(Refusal):
+    """The app named a token or a mailbox that it does not have: libkos looks first, so somebody guesses."""
+
+    def __init__(self) -> None:
+        super().__init__(Status.INVALID_TOKEN)
 
 
 @dataclass(slots=True, eq=False)
@@ -151,7 +159,7 @@ class App:
     buffers: set[BufferToken] = field(default_factory=set)  # that it created
     attach: deque[Mailbox] = field(default_factory=deque)
     closed: deque[int] = field(default_factory=deque)  # ids of mailboxes that it must drop
-    ended: deque[Mailbox] = field(default_factory=lambda: deque(maxlen=ENDED_MAILBOXES_MAX))  # it owned
+    ended: deque[Mailbox] = field(default_factory=deque)  # it owned; ENDED_MAILBOXES_MAX at most
     incoming: dict[int, ConnectionRequest] = field(default_factory=dict)
     request: ConnectionRequest | None = None
     served: dict[int, str] = field(default_factory=dict)  # caller id → name of apps that spoke to it
@@ -159,6 +167,7 @@ class App:
     violations: int = 0
     queue_dropped: int = 0  # by clients of mailboxes that are closed now
     traced: int = 0  # bytes of a record of its trace; 0: it leaves none
+    number: int = 0  # the supervisor's, of this connection
     tracer: bool = False  # it may read what others leave
 
     def empty_slot(self, slot: int) -> int:
@@ -173,7 +182,7 @@ class App:
         """What the slot holds; it may be a mailbox that is closed by now. Raises Refusal."""
         token = self.slots.get(slot)
         if token is None or isinstance(token, Reserved):
-            raise Refusal(Status.INVALID_TOKEN)
+            raise NotHeld
         return token
 
     def usable_token(self, slot: int) -> Token:
@@ -188,9 +197,11 @@ class App:
         if mailbox_id in self.owned:
             return self.owned[mailbox_id]
         for token in self.slots.values():
-            if isinstance(token, Mailbox) and token.id == mailbox_id and not token.closed:
+            if isinstance(token, Mailbox) and token.id == mailbox_id:
+                if token.closed:
+                    raise Refusal(Status.INVALID_TOKEN)
                 return token
-        raise Refusal(Status.INVALID_TOKEN)
+        raise NotHeld
 
     def known_mailbox(self, mailbox_id: int) -> Mailbox:
         """The same, or one that it owned until a moment ago; raises Refusal."""
@@ -253,21 +264,26 @@ class Tables:
     def close_mailbox(self, mailbox: Mailbox, state: int, *, deliver: bool = True) -> None:
         """End a mailbox: the holder's calls return at once, the owner is told to drop it.
 
-        With `deliver`, an owner that has not fetched it yet still gets it, for the holder's last messages.
+        With `deliver`, an owner that has not fetched it yet still gets it, for the holder's last messages,
+        and may still accept the token that came with one.
         """
         if mailbox.closed:
             return
         mailbox.closed = True
         owner = mailbox.owner
         del owner.owned[mailbox.id]
-        owner.ended.append(mailbox)
         owner.queue_dropped += mailbox.shared.queue_dropped
-        for offer in mailbox.offers.values():
-            self.drop(offer.token)
-        mailbox.offers.clear()
+        deliver = deliver and owner.alive and mailbox.holder.id in mailbox.fetched
+        last = mailbox.offers.pop("holder", None) if deliver else None
+        self.drop_offers(mailbox)
+        if last:
+            mailbox.offers["holder"] = last
+        if len(owner.ended) == ENDED_MAILBOXES_MAX:
+            self.drop_offers(owner.ended.popleft())
+        owner.ended.append(mailbox)
         mailbox.shared.close(state)
         unseen = mailbox in owner.attach
-        if unseen and deliver and owner.alive and mailbox.holder.id in mailbox.fetched:
+        if unseen and deliver:
             return  # `next_event` releases it
         mailbox.shared.release()
         if unseen:
@@ -275,6 +291,12 @@ class Tables:
         else:
             owner.closed.append(mailbox.id)
             owner.announce_event()
+
+    def drop_offers(self, mailbox: Mailbox) -> None:
+        """Nobody accepts any more what was on its way through a mailbox."""
+        for offer in mailbox.offers.values():
+            self.drop(offer.token)
+        mailbox.offers.clear()
 
     def drop(self, token: Token) -> None:
         """A token left its last slot."""
@@ -318,7 +340,7 @@ class Tables:
             self.close_mailbox(mailbox, message.STATE_REVOKED, deliver=False)
             revoked += 1
         for app in self.apps.values():
-            for mailbox in app.owned.values():
+            for mailbox in (*app.owned.values(), *app.ended):
                 for side, offer in list(mailbox.offers.items()):
                     if isinstance(offer.token, OwnToken) and (offer.token.owner, offer.token.badge) == (
                         owner,
@@ -391,6 +413,8 @@ class Tables:
             if not isinstance(token, Reserved):
                 self.drop(token)
         app.slots.clear()
+        for mailbox in app.ended:
+            self.drop_offers(mailbox)
         app.ended.clear()
         self._forget_rings()
         if app.page:
