@@ -18,7 +18,7 @@ from kos.build.sdk.sets import PackageSet
 
 from .debian import Archive
 
-TOOLS = ("apt-get", "dpkg-deb", "gpg")
+TOOLS = ("apt-get", "dpkg-deb", "gpg", "gpg-agent")
 TINY = {
     "tiny": PackageSet("tiny", ("tiny",), closure=True, why="test"),
     "other": PackageSet("other", ("other",), closure=False, why="test"),
@@ -41,7 +41,7 @@ install.install("1.0.0", [Wanted("other", sys.argv[2]), Wanted("tiny", sys.argv[
 def archive(tmp_path, monkeypatch):
     for tool in TOOLS:
         if not shutil.which(tool):
-            pytest.skip(f"needs {tool}")
+            pytest.skip(f"needs {tool}: apt-get install gpg gpg-agent")
     made = Archive(tmp_path, install.host_architecture())
     monkeypatch.setenv("KOS_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("KOS_SDK", raising=False)
