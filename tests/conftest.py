@@ -22,6 +22,9 @@ GROUPS = {
 NOT_APPLICABLE = "not applicable:"  # a skip for this reason names no missing tool
 FIGURES = "figures"  # the property of a report that holds what its test measured
 
+# On Debian an ordinary user has no nft, dnsmasq or losetup in PATH.
+os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
