@@ -67,7 +67,7 @@ _MEMORY = r"""
 #include <string.h>
 int main(void) {
     int n = 0;
-    char *p;
+    static char *volatile p; // volatile, or a compiler may leave the memory out
     while (n < 4096 && (p = malloc(1 << 20))) { memset(p, 1, 1 << 20); n++; }
     printf("got %d MiB\n", n);
     return n < 64 ? 3 : 0;
