@@ -102,7 +102,7 @@ def test_files_of_devices_that_are_none(tmp_path, text, error):
 def test_a_file_that_is_too_long(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "FILE_MAX", 10)
     (tmp_path / "devices").write_text(" " * 11)
-    with pytest.raises(KosError, match="over 10 bytes"):
+    with pytest.raises(KosError, match="at most 10 bytes"):
         FilePeers(tmp_path / "devices").peers()
 
 

@@ -11,14 +11,40 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from kos.build.errors import BuildError
+
 _CHUNK = 1 << 20
+
+
+def nearest(folder: Path) -> Path:
+    """A folder, or the first above it that is there."""
+    folder = folder.absolute()
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def check_place(path: Path) -> None:
+    """That a file can be made there, which whoever works long for it asks first.
+
+    Raises:
+        BuildError: something that is no file is there, such as a device, which must not be replaced.
+        OSError: it cannot be made.
+    """
+    if path.exists() and not path.is_file():
+        raise BuildError("expected a file or nothing, found something else", where=str(path))
+    try:
+        with tempfile.TemporaryFile(dir=nearest(path.parent)):
+            pass
+    except OSError as error:
+        # The name of the trial says nothing to anybody.
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 @contextmanager
 def atomic_file(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """A file to write that becomes `path` when the block ends well; else `path` stays as it was."""
+    check_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

@@ -52,4 +52,5 @@ PROTOCOL_VERSION_MAX = 65535
 BOOT_ATTEMPTS_MAX = 15
 
 PROJECT_CONFIG_BYTES_MAX = 1 << 20  # of a project's config.toml
+PROJECT_SYSTEM_BYTES_MAX = 1 << 20
 PROJECT_CONFIG_DEPTH_MAX = 16  # parts of one setting's name

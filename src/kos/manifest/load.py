@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from kos.abi.bounded import read_bounded
 from kos.abi.errors import KosError
 from kos.abi.records import dataclass
 from kos.manifest import limits
@@ -64,8 +65,9 @@ def load_project(directory: Path, environment: Mapping[str, str] | None = None) 
             hint="name a system project, or make one with: kos-tool new.system NAME",
         )
     file = file.resolve()
+    read_bounded(file, limits.PROJECT_SYSTEM_BYTES_MAX)
     config = load_config(file.parent / CONFIG_FILE, os.environ if environment is None else environment)
-    with _user_errors(file.parent):
+    with _user_errors(file.parent, file):
         module = _import(file)
     return Project(file.parent, _find_system(module, file)(), config)
 
@@ -74,10 +76,8 @@ def load_config(file: Path, environment: Mapping[str, str]) -> Config:
     """Settings from a file, which may be missing, and the environment."""
     text = ""
     if file.exists():
-        with file.open("rb") as stream:
-            data = stream.read(limits.PROJECT_CONFIG_BYTES_MAX + 1)
         try:
-            text = data.decode("utf-8")
+            text = read_bounded(file, limits.PROJECT_CONFIG_BYTES_MAX).decode("utf-8")
         except UnicodeDecodeError as error:
             raise ManifestError(f"not UTF-8 at byte {error.start}", where=str(file)) from None
     return Config.parse(text, environment, where=str(file))
@@ -124,14 +124,16 @@ def _find_system(module: ModuleType, file: Path) -> type[System]:
 
 
 @contextmanager
-def _user_errors(root: Path) -> Iterator[None]:
+def _user_errors(root: Path, file: Path | None = None) -> Iterator[None]:
     """Say an exception of the user's own code as an error of theirs, at their line."""
     try:
         yield
     except KosError:
         raise
     except SyntaxError as error:
-        raise ManifestError(f"{error.msg}", where=f"{error.filename}:{error.lineno}") from error
+        # Python names no place where a file is not even text.
+        where = f"{error.filename}:{error.lineno}" if error.filename else str(file or root)
+        raise ManifestError(f"{error.msg}", where=where) from error
     except Exception as error:
         import traceback
 

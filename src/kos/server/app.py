@@ -26,10 +26,14 @@ def create_app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        services = Services(settings)
-        async with services.running():
-            app.state.services = services
-            yield
+        try:
+            services = Services(settings)
+            async with services.running():
+                app.state.services = services
+                yield
+        except KosError as error:
+            app.state.failure = error  # for whoever started the server
+            raise
 
     app = FastAPI(
         title=f"KOS {settings.product.title()} Server",

@@ -59,7 +59,16 @@ def serve(settings: Settings, *, log_json: bool = False, verbose: bool = False) 
         server_header=False,
     )
     server = _Server(config, settings)
-    server.run(sockets=[listener])
+    app.state.failure = None
+    # What the user can mend is said once, by whoever called, and not with a trace.
+    logging.getLogger("uvicorn.error").addFilter(lambda _record: app.state.failure is None)
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:
+        if app.state.failure is None:
+            raise
+    if app.state.failure is not None:
+        raise app.state.failure
     return 0 if server.started else 1
 
 
@@ -100,7 +109,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise KosError(
-            f"cannot listen on {host}:{port}: {error.strerror}",
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
             hint="another server runs there already? Choose another port with --port",
         ) from error
     listener.set_inheritable(True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kos.abi.bounded import read_bounded
 from kos.abi.errors import KosError
 from kos.assurance import Board, Region, Waiver, all_rules, parse_waivers, rule_ids
 from kos.assurance.image import ImageFacts, Signature, read_blob
@@ -60,8 +61,9 @@ def read_subject(
     Raises:
         KosError: none of the three, or one that cannot be read.
     """
+    PlatformSpec.parse(platform)  # refused though only a project is made for it
     if source.suffix == ".json":
-        data = _read(source, limits.MANIFEST_BYTES_MAX)
+        data = read_bounded(source, limits.MANIFEST_BYTES_MAX)
         return Subject(codec.load(data, where=str(source), dangling_ok=True), source.parent)
     if source.suffix == ".zip" and not source.is_dir():
         from kos.build.manifest_zip import ManifestZip
@@ -116,7 +118,7 @@ def _signatures(
     """Each signature, valid where it verifies and its key is trusted; with what is known of its key."""
     from kos.keys import signing
 
-    trusted = signing.load_trust(_read(trust, signing.TRUST_MAX), str(trust)).keys if trust else None
+    trusted = signing.load_trust(read_bounded(trust, signing.TRUST_MAX), str(trust)).keys if trust else None
     found = []
     for name, document in sorted(archive.signatures.items()):
         try:
@@ -150,13 +152,9 @@ def _components(sbom: Path) -> frozenset[tuple[str, str]]:
     """Names and versions in a CycloneDX SBOM."""
     value = _json(sbom, SBOM_BYTES_MAX)
     listed = value.get("components", []) if isinstance(value, dict) else None
-    if not isinstance(listed, list):
+    if not isinstance(listed, list) or not all(isinstance(component, dict) for component in listed):
         raise KosError("expected a CycloneDX SBOM: an object with components", where=str(sbom))
-    return frozenset(
-        (str(component.get("name")), str(component.get("version")))
-        for component in listed
-        if isinstance(component, dict)
-    )
+    return frozenset((str(component.get("name")), str(component.get("version"))) for component in listed)
 
 
 def read_signing_keys(file: Path) -> dict[str, SigningKey]:
@@ -216,17 +214,9 @@ def rule_table() -> str:
     return output.table(["group", "rule", "severity", "depth", "finds"], rows)
 
 
-def _read(file: Path, limit: int) -> bytes:
-    with file.open("rb") as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise KosError(f"more than {limit} bytes", where=str(file))
-    return data
-
-
 def _text(file: Path, limit: int) -> str:
     try:
-        return _read(file, limit).decode("utf-8")
+        return read_bounded(file, limit).decode("utf-8")
     except UnicodeDecodeError as error:
         raise KosError(f"not UTF-8 at byte {error.start}", where=str(file)) from None
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from kos.abi.errors import KosError
 from kos.abi.version import VERSION
+from kos.build import files
 
 # What a set-up needs of the tree; tests and benchmarks stay where the network is.
 PARTS = (
@@ -51,6 +52,7 @@ def bundle(
     Raises:
         KosError: a package cannot be had.
     """
+    files.check_place(target)
     name = target.name.partition(".")[0]
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         for extra in ("", *(f"-{extra}" for extra in extras)):
@@ -59,7 +61,7 @@ def bundle(
         if build:
             _download(folder, ["--only-binary", ":all:", *build], environ)
         wheels = sorted(Path(folder).iterdir())
-        with tarfile.open(target, "w") as out:
+        with files.atomic_file(target) as whole, tarfile.open(fileobj=whole, mode="w") as out:
             for part in (*PARTS, *MORE):
                 if (root / part).exists():
                     out.add(root / part, f"{name}/{part}", filter=_wanted)

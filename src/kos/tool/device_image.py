@@ -14,7 +14,6 @@ from kos.build.manifest_zip import ManifestZip
 from kos.build.sdk.install import Sdk
 from kos.device.upgrade.engine import TRUST_FILE
 from kos.device.upgrade.slots import PARTS
-from kos.keys import signing
 from kos.platforms.board import Board
 from kos.tool.request import RunRequest, install_keys
 
@@ -25,6 +24,10 @@ def contents(
     """Prepare everything in the new folder `folder`; without `make_keys` only keys that were given go in."""
     tree = folder / "data"
     tree.mkdir(parents=True)
+    # First what costs nothing to refuse.
+    keys = folder / "keys" if request.keys or make_keys else None
+    if keys:
+        install_keys(keys, request.keys)
     manifest = request.install(tree)
     document = (tree / "manifest.json").read_bytes()
     (tree / "manifest.json").unlink()
@@ -36,9 +39,6 @@ def contents(
             parts = _own_parts(archive, folder)
     parts = parts or system.build(board, sdk, manifest.options)
     data.fill(tree, manifest, document, signatures, parts)
-    keys = folder / "keys" if request.keys or make_keys else None
-    if keys:
-        install_keys(keys, request.keys)
     return Contents(parts, tree, keys, manifest.options.data_size or DATA_SIZE)
 
 
@@ -55,7 +55,6 @@ def _own_parts(archive: ManifestZip, folder: Path) -> system.System | None:
 
 def trusting(filled: Contents, trust: Path, folder: Path) -> Contents:
     """The same with a trust document beside the keys."""
-    signing.load_trust(trust.read_bytes(), str(trust))
     keys = filled.keys or folder / "keys"
     keys.mkdir(exist_ok=True)
     shutil.copy(trust, keys / TRUST_FILE)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from kos.abi.bounded import read_bounded
 from kos.abi.errors import KosError
 from kos.network import nft
 from kos.network.rtnl import Rtnl
@@ -120,10 +121,9 @@ def _saved() -> dict[str, object] | None:
     path = state_path()
     if not path.exists():
         return None
-    with path.open("rb") as file:
-        raw = file.read(STATE_MAX + 1)
+    raw = read_bounded(path, STATE_MAX)
     try:
-        saved = json.loads(raw) if len(raw) <= STATE_MAX else None
+        saved = json.loads(raw)
     except (ValueError, RecursionError):
         saved = None
     if not isinstance(saved, dict) or saved.get("ip_forward") not in ("0", "1"):

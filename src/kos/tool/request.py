@@ -46,6 +46,18 @@ class RunRequest:
     def is_archive(self) -> bool:
         return self.source.suffix == ".zip" and not self.source.is_dir()
 
+    def run_name(self, manifest: Manifest) -> str:
+        """How the run is called. An empty name is a mistake, such as a variable that is not set."""
+        return manifest.name if self.name is None else self.name
+
+    def refuse_board(self) -> None:
+        """For platforms that are no board. Raises KosError where one is named nevertheless."""
+        if self.serial or self.fastboot:
+            raise KosError(
+                f"--serial and --fastboot are for boards, not for {self.platform}",
+                hint="name the board with -p",
+            )
+
     def builder(self) -> Builder:
         """A builder of the project."""
         if self.is_archive:

@@ -82,6 +82,8 @@ def raw_areas(board: Board, loader: dict[str, Path]) -> list[disk.Raw]:
             raise KosError(
                 f"{board.name} needs the vendor's boot loader, {name}", hint="pass it with --uboot FILE"
             )
+        if not loader[name].is_file() or not loader[name].stat().st_size:
+            raise KosError("expected a boot loader, found none", where=str(loader[name]))
         if loader[name].stat().st_size > end - offset:
             raise KosError(
                 f"{name} has more than the {end - offset} bytes that lie there", where=str(loader[name])

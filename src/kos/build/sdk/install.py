@@ -79,6 +79,7 @@ def install(version: str, wanted: Iterable[Wanted], say: Progress, pinned: Path 
     What the version's lock names already is brought exactly so. `pinned` is another lock to follow.
     """
     sdk = Sdk(home.sdk_path(version))
+    given = locks.load(pinned).sets if pinned else None
     sdk.path.mkdir(parents=True, exist_ok=True)
     with _exclusive(sdk.path.parent / ".installing"):
         path = sdk.path / LOCK_FILE
@@ -86,7 +87,7 @@ def install(version: str, wanted: Iterable[Wanted], say: Progress, pinned: Path 
         # A folder and its record appear together; who was killed right after has not added it to the lock.
         for record in sorted(sdk.path.glob(f"*/{SET_FILE}")):
             lock.sets |= locks.load(record).sets
-        follow = locks.load(pinned).sets if pinned else lock.sets
+        follow = lock.sets if given is None else given
         missing = sorted(one for one in set(wanted) if not (sdk.path / one.folder).is_dir())
         if missing:
             _bring(sdk, lock, follow, missing, say)

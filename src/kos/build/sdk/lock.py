@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from kos.abi.bounded import read_bounded
 from kos.abi.errors import KosError
 from kos.build.sdk.apt import Package
 
@@ -39,14 +40,12 @@ def load(path: Path) -> Lock:
     Raises:
         KosError: it is not one.
     """
-    data = path.read_bytes()
-    if len(data) > LOCK_MAX:
-        raise KosError(f"a lock is at most {LOCK_MAX} bytes, found {len(data)}", where=str(path))
+    data = read_bounded(path, LOCK_MAX)
     try:
         document = json.loads(data)
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']!r}")
         sets = {name: [Package(**one) for one in packages] for name, packages in document["sets"].items()}
         return Lock(document["version"], sets)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise KosError(f"expected a {FORMAT}: {error!r}", where=str(path)) from error

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
 from kos.abi import network as wire
+from kos.abi.bounded import read_bounded
 from kos.abi.errors import KosError
 from kos.abi.hints import Any
 from kos.device.network import rules
@@ -59,12 +60,12 @@ def read_provisioned(folder: Path) -> dict[str, str]:
         KosError: a file that is too long or not what it must be.
     """
     path = folder / wire.PROVISIONED_FILE
-    if not path.is_file():
+    if not path.exists():
         return {}
-    with path.open("rb") as file:
-        raw = file.read(wire.PROVISIONED_MAX + 1)
-    if len(raw) > wire.PROVISIONED_MAX:
-        raise KosError(f"over {wire.PROVISIONED_MAX} bytes", where=str(path))
+    try:
+        raw = read_bounded(path, wire.PROVISIONED_MAX)
+    except OSError as error:
+        raise KosError(f"cannot be read: {error.strerror}", where=str(path)) from error
     try:
         value = json.loads(raw)
         known = {"peer_endpoint", "peer_public_key", "network"}
@@ -73,7 +74,7 @@ def read_provisioned(folder: Path) -> dict[str, str]:
         if not all(isinstance(text, str) for text in value.values()):
             raise ValueError
         ip_network(value.get("network", "0.0.0.0/0"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise KosError(
             "expected an object with peer_endpoint, peer_public_key, network", where=str(path)
         ) from None

@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
+from kos.abi.errors import KosError
 from kos.abi.session import BUS_PORT
 from kos.server.core.artifacts.store import BlobStore
 from kos.server.core.auth.first import make_first_admin
@@ -97,8 +99,19 @@ class Services:
         )
 
     def prepare(self) -> None:
-        """Database ready for work. Blocking."""
-        self.database.migrate()
+        """Database ready for work. Blocking.
+
+        Raises:
+            KosError: it cannot be used, such as a damaged file or a server that is away.
+        """
+        try:
+            self.database.migrate()
+        except DBAPIError as error:
+            raise KosError(
+                f"the database cannot be used: {error.orig}",
+                where=self.database.engine.url.render_as_string(hide_password=True),
+                hint="is it there, and is it a server's? server.restore brings a backup back",
+            ) from error
         with self.database.write() as session:
             self.database.only_one(session)
             if session.scalar(select(Organisation).limit(1)) is None:

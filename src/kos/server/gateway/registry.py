@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from kos.abi.bounded import read_bounded
 from kos.abi.errors import KosError
 from kos.network.wireguard import decode_key
 
@@ -60,15 +61,12 @@ class FilePeers:
         """
         where = str(self.path)
         try:
-            with self.path.open("rb") as file:
-                raw = file.read(FILE_MAX + 1)
+            raw = read_bounded(self.path, FILE_MAX)
         except OSError as error:
             raise KosError(f"the list of devices cannot be read: {error.strerror}", where=where) from None
-        if len(raw) > FILE_MAX:
-            raise KosError(f"the list of devices is over {FILE_MAX} bytes", where=where)
         try:
             table = json.loads(raw)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise KosError(f"the list of devices is not JSON: {error}", where=where) from None
         if not isinstance(table, dict):
             raise KosError("expected an object of devices", where=where)

@@ -13,6 +13,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from kos.abi.bounded import read_bounded
 from kos.abi.errors import KosError
 from kos.network.namespaces import enter_user_namespace
 from kos.network.wireguard import KEY_SIZE, encode_key
@@ -21,6 +22,7 @@ from kos.server.gateway.registry import FilePeers
 from kos.server.gateway.settings import GatewaySettings
 from kos.server.gateway.watch import FileWatch
 
+KEY_FILE_MAX = 4096  # bytes: room to say that what is there is no key
 FORGIVE_EVERY = 60.0  # seconds
 Report = Callable[[dict[str, Any]], None]
 
@@ -38,7 +40,7 @@ def load_or_make_key(path: Path) -> bytes:
             file.write(X25519PrivateKey.generate().private_bytes_raw())
     if path.stat().st_mode & 0o077:
         raise KosError("the gateway's private key is readable by others", where=str(path), hint="chmod 600")
-    key = path.read_bytes()
+    key = read_bounded(path, KEY_FILE_MAX)
     if len(key) != KEY_SIZE:
         raise KosError(f"the gateway's private key must be {KEY_SIZE} bytes", where=str(path))
     return key
@@ -61,10 +63,10 @@ def run_gateway(settings: GatewaySettings, key: Path, devices: Path, report: Rep
     Raises:
         KosError: it cannot start.
     """
-    private_key = load_or_make_key(key)
     source = FilePeers(devices.absolute())
     watch = FileWatch(source.path)  # before the first look, so that no change is missed
     peers = source.peers() if devices.exists() else []
+    private_key = load_or_make_key(key)
     rootless = os.geteuid() != 0
     if rootless:
         enter_user_namespace()

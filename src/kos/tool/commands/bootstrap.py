@@ -53,9 +53,12 @@ def command(
     import tempfile
     from dataclasses import replace
 
+    from kos.abi.bounded import read_bounded
     from kos.abi.errors import KosError
+    from kos.build import files
     from kos.build.image import device, flash
     from kos.build.sdk import install
+    from kos.keys import signing
     from kos.manifest import PlatformSpec
     from kos.platforms import board
     from kos.tool.device_image import contents, trusting
@@ -67,6 +70,14 @@ def command(
         raise KosError(
             f"{spec.name} starts from a card", hint="name it: --to /dev/sdX, or a file: --to card.img"
         )
+    # Refused before the images are made, which takes a while.
+    if target is not None and not flash.check_target(target, 0):
+        files.check_place(target)
+    if uboot is not None:
+        device.raw_areas(facts, dict.fromkeys(facts.raw.values(), uboot))
+        uboot.open("rb").close()
+    if trust is not None:
+        signing.load_trust(read_bounded(trust, signing.TRUST_MAX), str(trust))
     with tempfile.TemporaryDirectory(prefix="kos-bootstrap-") as folder:
         scratch = Path(folder)
         request = RunRequest(source, platform, keys=keys, locked=locked)

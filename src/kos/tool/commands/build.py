@@ -38,6 +38,7 @@ def command(
     import shutil
     import tempfile
 
+    from kos.build import files
     from kos.build.image import device
     from kos.build.sdk import install
     from kos.manifest import PlatformSpec
@@ -47,15 +48,17 @@ def command(
 
     spec = PlatformSpec.parse(platform)
     facts, sdk = board(spec), install.current()
+    request = RunRequest(source, platform, keys=keys, locked=locked)
+    request.manifest()  # said before anything is made
     folder = destination or Path("build") / platform.replace(",", "-")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as scratch:
-        request = RunRequest(source, platform, keys=keys, locked=locked)
+    files.check_place(folder / "disk.img")
+    with tempfile.TemporaryDirectory(dir=files.nearest(folder), prefix=".part-") as scratch:
         filled = contents(request, facts, sdk, Path(scratch, "contents"), make_keys=False)
         device.write(facts, sdk, "device", filled, Path(scratch, "disk.img"))
+        folder.mkdir(parents=True, exist_ok=True)
         Path(scratch, "disk.img").replace(folder / "disk.img")
-    shutil.copy(filled.system.bootfs, folder / "bootfs.img")
-    shutil.copy(filled.system.root, folder / "root.squashfs")
+        shutil.copy(filled.system.bootfs, folder / "bootfs.img")
+        shutil.copy(filled.system.root, folder / "root.squashfs")
     sizes = filled.system.sizes()
     if as_json:
         output.result_json({"path": str(folder), "sizes": sizes, "total": sum(sizes.values())})

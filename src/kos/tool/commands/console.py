@@ -9,10 +9,12 @@ from pathlib import Path
 
 import click
 
+from kos.abi.errors import KosError
 from kos.tool import options, output, runs
 from kos.tool.server_client import SERVER
 
 SECTION = "Run"
+LINE_MAX = 64 << 10  # bytes; the console splits its own long before
 
 
 @click.command()
@@ -63,9 +65,15 @@ def _be_at(vm: str, system: str | None, device: str | None, url: str | None) -> 
 
 
 def _saved(file: Path) -> Iterator[str]:
-    with file.open(encoding="utf-8", errors="backslashreplace") as lines:
-        for line in lines:
-            yield line.rstrip("\n")
+    from kos.device.console.lines import printable
+
+    with file.open("rb") as lines:
+        while line := lines.readline(LINE_MAX + 1):
+            if len(line) > LINE_MAX:
+                raise KosError(
+                    f"a line has more than {LINE_MAX} bytes", where=str(file), hint="name a saved console"
+                )
+            yield printable(line.rstrip(b"\n"))
 
 
 def _show(lines: Iterator[str], apps: tuple[str, ...]) -> None:

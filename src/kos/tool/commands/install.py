@@ -61,7 +61,7 @@ def command(
     for text in platforms:
         facts = board(PlatformSpec.parse(text))
         wanted += install.wanted_for(facts.sets, facts.arch)
-    version = version or install.CURRENT
+    version = install.CURRENT if version is None else version
     sdk = install.install(version, wanted, output.step, lock)
     if as_default:
         install.make_default(version)

@@ -41,10 +41,13 @@ def command(
     PROJECT is a directory with a system.py. Every app whose inputs changed is built; the others come from the
     cache. The same project gives the same bytes on every machine.
     """
+    from kos.build import files
     from kos.build.system import Builder
     from kos.manifest.load import load_project
 
     loaded = load_project(project)
+    if destination:
+        files.check_place(destination)
     built = Builder(loaded, platform, may_lock=not locked, say=output.step).build()
     if with_system:
         from kos.build.image import system

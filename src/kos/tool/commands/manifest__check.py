@@ -99,7 +99,7 @@ def command(
     if list_rules:
         output.result(assurance.rule_table())
         return 0
-    if running:
+    if running is not None:
         subject, seen = assurance.read_running(running)
     else:
         subject = assurance.read_subject(

@@ -26,7 +26,8 @@ def command(interfaces: tuple[str, ...], uplink: str | None, dry_run: bool) -> N
     Adds one nftables table and turns IPv4 forwarding on. Enabling again changes nothing;
     network.disable_forwarding takes everything back.
     """
-    wanted = forwarding.Forwarding(tuple(interfaces), uplink or forwarding.default_uplink())
+    outside = forwarding.default_uplink() if uplink is None else uplink
+    wanted = forwarding.Forwarding(tuple(interfaces), outside)
     forwarding.check_interfaces(wanted)
     if dry_run:
         for step in forwarding.steps_to_enable(wanted):

@@ -42,11 +42,12 @@ def command(release: Path, changed: Path, target: Path, keys: tuple[Path, ...], 
     import tempfile
 
     from kos.abi.errors import KosError
-    from kos.build import overlay_zip
+    from kos.build import files, overlay_zip
     from kos.build.manifest_zip import ManifestZip
     from kos.manifest import overlay
     from kos.tool.signing import sign_with
 
+    files.check_place(target)
     with (
         ManifestZip(release) as old,
         ManifestZip(changed) as new,

@@ -20,8 +20,8 @@ def command(device: str, overlay: str | None, remove: bool, url: str | None, as_
     """Show the active overlay of DEVICE, or make OVERLAY (number, name or digest) the active one."""
     client = ServerClient(url)
     found = client.device(device)
-    if overlay or remove:
-        number = None if remove else client.overlay(overlay or "")["id"]
+    if overlay is not None or remove:
+        number = None if remove or overlay is None else client.overlay(overlay)["id"]
         found = client.put(f"/devices/{found['id']}/overlay", {"overlay_id": number})
     active = client.overlay(str(found["overlay_id"])) if found["overlay_id"] else None
     if as_json:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 
 import click
@@ -49,8 +48,10 @@ def command(
             output.result(json.dumps(point))
         return
     if target is not None:
-        with client.open("GET", "/export", query=asked) as answer, target.open("wb") as file:
-            shutil.copyfileobj(answer, file)
+        from kos.build import files
+
+        with files.atomic_file(target) as file:
+            client.save("/export", file, **asked)
         output.result(str(target))
         return
     if form == "parquet":

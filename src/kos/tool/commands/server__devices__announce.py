@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from kos.abi import nkey
+from kos.abi.bounded import read_bounded
 from kos.abi.errors import KosError
 from kos.tool import options, output
 from kos.tool.server_client import SERVER, ServerClient
@@ -29,6 +30,8 @@ def command(file: Path, url: str | None, as_json: bool) -> None:
     from the addresses in `network`, or from free ones, which are printed.
     """
     rows = _rows(file)
+    if not rows:
+        raise KosError("names no key", where=str(file), hint="its first line is public_key,name,tags")
     keys = [
         {
             "public_key": _key(row, file),
@@ -50,10 +53,7 @@ def command(file: Path, url: str | None, as_json: bool) -> None:
 
 
 def _rows(file: Path) -> list[dict[str, str]]:
-    with file.open("rb") as stream:
-        data = stream.read(FILE_MAX + 1)
-    if len(data) > FILE_MAX:
-        raise KosError(f"expected at most {FILE_MAX >> 20} MiB", where=str(file), hint="announce it in parts")
+    data = read_bounded(file, FILE_MAX)
     try:
         return list(csv.DictReader(data.decode().splitlines(), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:

@@ -19,8 +19,9 @@ def command(query: str, url: str | None, as_json: bool) -> None:
     client, found = ServerClient(url), []
     while True:
         page = client.get("/devices", query=query, limit=PAGE, offset=len(found))
-        found += page["devices"]
-        if not page["devices"] or len(found) >= page["total"]:
+        devices = client.all_of(dict, page["devices"])
+        found += devices
+        if not devices or len(found) >= page["total"]:
             break
     if as_json:
         output.result_json(found)

@@ -17,8 +17,9 @@ SECTION = "Servers"
 def command(address: str, token: str, as_json: bool) -> None:
     """Remember the server at URL for the commands that follow, once it has accepted the token."""
     who = ServerClient(address, token).get("/whoami")
+    said = f"{who['name']}, {who['role']}, on a {who['server']['product'].title()} Server"
     remember(address, token)
     if as_json:
         output.result_json(who)
-        return
-    output.result(f"{who['name']}, {who['role']}, on a {who['server']['product'].title()} Server")
+    else:
+        output.result(said)

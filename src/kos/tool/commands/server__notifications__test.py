@@ -18,7 +18,13 @@ AGAIN = 0.3  # seconds between two looks
 
 @click.command()
 @click.argument("channel")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for the outcome.")
+@click.option(
+    "--timeout",
+    type=options.Seconds(0, 86400),
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait for the outcome.",
+)
 @SERVER
 @options.JSON
 def command(channel: str, timeout: float, url: str | None, as_json: bool) -> None:
@@ -36,7 +42,10 @@ def _outcome(client: ServerClient, number: int, timeout: float) -> dict[str, Any
     """The delivery once it has arrived. Raises KosError with the reason when it does not."""
     deadline = time.monotonic() + timeout
     while True:
-        found = next(one for one in client.get("/notifications/deliveries") if one["id"] == number)
+        deliveries = client.list("/notifications/deliveries")
+        found = next((one for one in deliveries if one["id"] == number), None)
+        if found is None:
+            raise client.strange("none about what was just sent")
         if found["state"] == "sent":
             return dict(found)
         if found["error"]:

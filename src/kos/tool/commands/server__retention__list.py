@@ -15,10 +15,13 @@ SECTION = "Servers"
 @options.JSON
 def command(url: str | None, as_json: bool) -> None:
     """List the organisation's rules, and the server's maximum."""
-    found = ServerClient(url).get("/retention")
+    client = ServerClient(url)
+    found = client.get("/retention")
     if as_json:
         output.result_json(found)
         return
-    rows = [(str(one["id"]), one["pattern"], f"{one['days']:g}") for one in found["rules"]]
+    rows = [
+        (str(one["id"]), one["pattern"], f"{one['days']:g}") for one in client.all_of(dict, found["rules"])
+    ]
     rows.append(("", "everything else", f"{found['days_max']:g}"))
     output.result(output.table(["", "streams", "days"], rows))

@@ -23,7 +23,11 @@ SECTION = "Servers"
 @click.option("--port", type=click.IntRange(0, 65535), help=f"Its port; 0 is any.  [default: {HTTP_PORT}]")
 @click.option("--bus-host", help="Address for devices.  [default: 127.0.0.1]")
 @click.option("--bus-port", type=click.IntRange(0, 65535), help=f"Port for devices.  [default: {BUS_PORT}]")
-@click.option("--mqtt-port", type=int, help=f"Port for MQTT; -1 turns it off.  [default: {MQTT_PORT}]")
+@click.option(
+    "--mqtt-port",
+    type=click.IntRange(-1, 65535),
+    help=f"Port for MQTT; -1 turns it off.  [default: {MQTT_PORT}]",
+)
 @click.option("--gateway", is_flag=True, default=None, help="Run the gateway of the devices' tunnels too.")
 @click.option(
     "--gateway-port", type=click.IntRange(0, 65535), help=f"Its UDP port.  [default: {GATEWAY_PORT}]"

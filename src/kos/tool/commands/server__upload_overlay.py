@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
+from kos.abi.bounded import read_bounded
 from kos.abi.errors import KosError
 from kos.tool import options, output
 from kos.tool.server_client import SERVER, ServerClient
 
 SECTION = "Servers"
 
+DOCUMENT_MAX = 1 << 20  # bytes
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -48,8 +50,8 @@ def command(document: Path, name: str | None, keys: tuple[Path, ...], url: str |
 
 def _read(path: Path, keys: tuple[Path, ...]) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
-    except ValueError as error:
+        document = json.loads(read_bounded(path, DOCUMENT_MAX))
+    except (ValueError, RecursionError) as error:
         raise KosError(f"not JSON: {error}", where=str(path)) from error
     if not keys:
         return {"document": document}

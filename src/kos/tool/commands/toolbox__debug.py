@@ -13,6 +13,7 @@ from kos.tool import options
 from kos.tool.server_client import SERVER
 
 SECTION = "Debugging"
+ELF = b"\x7fELF"
 
 
 @click.command()
@@ -55,6 +56,10 @@ def command(
         if stream.reason and stream.reason != "the other side ended it":
             raise KosError(f"closed: {stream.reason}")
         return
+    if symbols is not None:
+        with symbols.open("rb") as file:
+            if file.read(len(ELF)) != ELF:
+                raise KosError("expected a program with symbols", where=str(symbols))
     place = ["--device", device] if device else (["--system", system] if system else [])
     place += ["--server", url] if url else []
     found = symbols or debugger.symbols(project, app, *_what_runs(app, system, device, url))

@@ -29,7 +29,7 @@ REFRESH = 4  # tables a second
 @click.command()
 @options.SYSTEM
 @click.option("--app", "apps", multiple=True, help="Only that app; may be given again.")
-@click.option("--seconds", type=click.FloatRange(0.1, 86400), help="How long; without it, until Ctrl-C.")
+@click.option("--seconds", type=options.Seconds(0.1, 86400), help="How long; without it, until Ctrl-C.")
 @click.option(
     "--output",
     "file",
@@ -52,11 +52,14 @@ def command(
 
     The system must trace: `base = Poukai(tracing=True)`. Recording costs its apps time; see the guide.
     """
+    from kos.build import files
     from kos.tool.traces import Trace
     from kos.tracing import Summary
 
     if device is not None and system is not None:
         raise click.UsageError("either a SYSTEM of this machine or a --device, not both")
+    if file is not None:
+        files.check_place(file)
     trace, summary, kept = Trace(), Summary(), []
     chooser = _Chooser(apps)
     source = trace.local(system, seconds) if device is None else trace.remote(url, device, seconds)

@@ -41,11 +41,11 @@ def run(request: RunRequest) -> int:
             hint="type `fastboot usb 0` at its U-Boot prompt, or name it with --fastboot tcp:ADDRESS",
         )
     facts, sdk = board(spec), install.current()
+    # Open before the board starts, so that its first words are kept for us.
+    console = open_console(request.serial) if request.serial else None
     with tempfile.TemporaryDirectory(prefix="kos-fastboot-") as folder:
-        command = prepare(request, facts, sdk, Path(folder))
-        # Open before the board starts, so that its first words are kept for us.
-        console = open_console(request.serial) if request.serial else None
         try:
+            command = prepare(request, facts, sdk, Path(folder))
             output.step("sending the system to the board")
             run_program("fastboot", *(["-s", request.fastboot] if request.fastboot else []), *command)
             if console is not None:
@@ -93,12 +93,14 @@ def open_console(device: Path) -> int:
             where=str(device),
             hint="serial consoles usually belong to the group dialout",
         ) from error
-    if os.isatty(descriptor):
-        raw = termios.tcgetattr(descriptor)
-        raw[0] = raw[1] = raw[3] = 0
-        raw[2] = termios.CS8 | termios.CREAD | termios.CLOCAL
-        raw[4] = raw[5] = _SPEED
-        termios.tcsetattr(descriptor, termios.TCSANOW, raw)
+    if not os.isatty(descriptor):
+        os.close(descriptor)
+        raise KosError("expected a serial console", where=str(device), hint="such as /dev/ttyUSB0")
+    raw = termios.tcgetattr(descriptor)
+    raw[0] = raw[1] = raw[3] = 0
+    raw[2] = termios.CS8 | termios.CREAD | termios.CLOCAL
+    raw[4] = raw[5] = _SPEED
+    termios.tcsetattr(descriptor, termios.TCSANOW, raw)
     return descriptor
 
 

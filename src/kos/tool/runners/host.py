@@ -72,7 +72,7 @@ def started(request: RunRequest, *, built: Built | None = None, quiet: bool = Fa
     packages.require("run")
     with runs.staging() as staging:
         manifest = install_built(built, staging) if built else request.install(staging)
-        with runs.new(request.name or manifest.name) as directory:
+        with runs.new(request.run_name(manifest)) as directory:
             staging.rename(directory)
             install_keys(directory / "keys", request.keys)
             command = [sys.executable, "-m", "kos.device.supervisor", "--dir", str(directory)]
@@ -91,6 +91,7 @@ def started(request: RunRequest, *, built: Built | None = None, quiet: bool = Fa
 
 def run(request: RunRequest) -> int:
     """Run a system until it ends or Ctrl-C."""
+    request.refuse_board()
     if request.keys is None and studio.listens():
         request = replace(request, keys=studio.device_keys(request.source))
     with started(request) as system, studio.attached(system.directory, system.manifest.name) as seen:

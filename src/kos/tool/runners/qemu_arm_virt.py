@@ -18,7 +18,8 @@ from kos.tool.request import RunRequest
 
 def run(request: RunRequest) -> int:
     """Run a system until it ends or Ctrl-C."""
-    with runs.new(request.name or request.manifest().name) as folder:
+    request.refuse_board()
+    with runs.new(request.run_name(request.manifest())) as folder:
         machine = make(request, folder)
         output.step("QEMU starts; Ctrl-C stops it")
         return machine.attach()

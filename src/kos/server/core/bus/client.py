@@ -72,7 +72,7 @@ class Bus:
     async def _connect(self, seed: str) -> Client:
         deadline = asyncio.get_running_loop().time() + CONNECT_TIMEOUT
         while True:
-            client = await nats.connect(
+            connecting = nats.connect(
                 servers=self.urls,
                 nkeys_seed_str=seed,
                 max_reconnect_attempts=-1,
@@ -81,6 +81,14 @@ class Bus:
                 pending_size=64 << 20,
                 error_cb=_on_error,
             )
+            try:
+                client = await asyncio.wait_for(connecting, deadline - asyncio.get_running_loop().time())
+            except (TimeoutError, ValueError, OSError, nats.errors.Error) as error:
+                raise KosError(
+                    f"no connection to the bus: {str(error) or 'nobody answers'}",
+                    where=", ".join(self.urls),
+                    hint="does it run, and is its address nats://HOST:PORT?",
+                ) from error
             # nats-py can come back "connected" when the log-in timed out.
             if client.is_connected:
                 return client

@@ -33,7 +33,13 @@ def find_nats_server() -> Path:
 def free_port(host: str) -> int:
     """A port that was free a moment ago."""
     with socket.socket() as probe:
-        probe.bind((host, 0))
+        try:
+            probe.bind((host, 0))
+        except OSError as error:
+            raise KosError(
+                f"cannot listen on {host}: {error.strerror or error}",
+                hint="--bus-host names an address of ours",
+            ) from error
         return probe.getsockname()[1]
 
 

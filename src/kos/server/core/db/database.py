@@ -6,12 +6,14 @@ deadlock by upgrading from a read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import NullPool
 
@@ -23,6 +25,20 @@ START_LOCK = 7531  # the number of our lock in PostgreSQL
 BUSY_TIMEOUT = 15.0  # seconds that a SQLite writer waits for another
 
 
+def check_version(version: object, where: str) -> None:
+    """That this server knows a schema.
+
+    Raises:
+        KosError: it is of a newer server, or of none.
+    """
+    if not (isinstance(version, str) and re.fullmatch(r"\d{4}", version) and "0001" <= version <= HEAD):
+        raise KosError(
+            f"the database is of version {version!r}, this server knows up to {HEAD}",
+            where=where,
+            hint="start the KOS that wrote it, or a newer one",
+        )
+
+
 class Database:
     """An engine and its sessions. Blocking: call it from a thread, not from the event loop."""
 
@@ -32,7 +48,11 @@ class Database:
         options: dict[str, Any] = {"pool_pre_ping": not self.sqlite}
         if self.sqlite:
             options["connect_args"] = {"timeout": BUSY_TIMEOUT, "check_same_thread": False}
-        self.engine: Engine = create_engine(url, **options)
+        try:
+            self.engine: Engine = create_engine(url, **options)
+        except ArgumentError:
+            # Not repeated: a password may be in it.
+            raise KosError("not a database's address", hint="postgresql://USER@HOST/NAME") from None
         if self.sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -72,6 +92,8 @@ class Database:
         with self._migrating() as connection:
             config.attributes["connection"] = connection
             newest = self._version(connection)
+            if newest is not None:
+                check_version(newest, self.engine.url.render_as_string(hide_password=True))
             back = revision == "base" or (revision != "head" and newest is not None and revision < newest)
             if back:
                 command.downgrade(config, revision)

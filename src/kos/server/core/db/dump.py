@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, column, func, inspect, select, table, text
 
 from kos.abi.errors import KosError
-from kos.server.core.db.database import Database
+from kos.server.core.db.database import Database, check_version
 from kos.server.core.db.models import Base
 
 INDEX = "tables.json"
@@ -49,6 +49,7 @@ def load(url: str, folder: Path) -> None:
         if database.version() is not None:
             raise KosError("there is something already", where=_plain(url), hint="choose an empty database")
         index = json.loads((folder / INDEX).read_text())
+        check_version(index["version"], INDEX)
         database.migrate(index["version"])
         with database.engine.begin() as connection:
             known = set(_ordered(connection))
