@@ -6,7 +6,7 @@ it. The numbers were compared on 2026-11-25 with texts that anybody can read:
 - ETSI: draft-ietf-iotops-security-summary-01, which quotes each of these provisions from V2.1.1.
 - IEC: the titles in public self-assessments of products, several of which agree. The standard itself is sold,
   and what is here was not compared with its text.
-- NIST: the titles in the table of contents of the publication.
+- NIST: the titles in the table of contents of the publication, as others reproduce it.
 """
 
 from __future__ import annotations
