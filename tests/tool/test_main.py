@@ -147,3 +147,9 @@ def test_no_colour_without_a_terminal_or_with_no_color():
         )
         assert done.returncode == 1
         assert (b"\x1b[" in done.stdout) is expected
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_what_moves_it():
+    done = kos_tool("shell", "-p", "host", "--print", XDG_CACHE_HOME="/sys/of nobody")
+    assert done.returncode == 1
+    assert "hint: /sys/of nobody/kos must be writable; XDG_CACHE_HOME names another place" in done.stderr

@@ -37,6 +37,7 @@ _FILE_ERRORS = {
     errno.EPERM: "ls -ld shows whose it is",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 SECTIONS = ["Start", "Build", "Run", "Debugging", "Devices", "Servers", "Network", "Set-up"]
 
 
@@ -140,6 +141,11 @@ def run(arguments: Sequence[str]) -> int:
             return output.bug()
         place = error.filename and str(error.filename)
         hint = (_MACHINE_ERRORS | _FILE_ERRORS).get(error.errno or 0)
+        from kos.build.files import cache_directory
+
+        cache = cache_directory()
+        if place and error.errno in _NOT_WRITABLE and Path(place).is_relative_to(cache):
+            hint = f"{cache} must be writable; XDG_CACHE_HOME names another place"
         output.error(KosError(str(error.strerror), where=place, hint=hint), help_of)
         return 1
     except Exception:
