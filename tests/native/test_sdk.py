@@ -132,3 +132,15 @@ def test_what_is_up_to_date_is_not_built_again() -> None:
     before = stamp.stat().st_mtime_ns
     native.sdk("host")
     assert stamp.stat().st_mtime_ns == before
+
+
+def test_another_cache_with_its_own_compiler_builds_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when another user takes the tree, or the same one with another HOME."""
+    monkeypatch.setattr(native, "OUTPUT", tmp_path / "output")
+    built = [(native.sdk("host") / "lib/libkos.a").read_bytes()]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a cache of mine"))
+    built.append((native.sdk("host") / "lib/libkos.a").read_bytes())
+    monkeypatch.undo()
+    assert built[0] == built[1]

@@ -114,10 +114,13 @@ def _build(
             options = [*options, f"-DCMAKE_INSTALL_PREFIX={install}"]
         fixed = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}", "-DKOS_BUILD_LAUNCH=OFF"]
         configure = [cmake, "-S", str(SOURCES), "-B", str(directory), *fixed, *options]
-        if not _run(configure, environment, fatal=False):
-            # What another compiler left there may be all that is wrong.
+        # CMake that meets another compiler, as in another user's cache, forgets the options that it is given.
+        configured, how = place / "configured", repr((configure, environment.get("CC"), compiler))
+        if not configured.is_file() or configured.read_text() != how:
+            configured.unlink(missing_ok=True)
             shutil.rmtree(directory, ignore_errors=True)
-            _run(configure, environment)
+        _run(configure, environment)
+        configured.write_text(how)
         _run([cmake, "--build", str(directory)], environment)
         if install:
             _run([cmake, "--install", str(directory)], environment)
@@ -131,11 +134,11 @@ def _tool(name: str) -> str:
     return str(beside) if beside.exists() else name
 
 
-def _run(command: list[str], environment: dict[str, str], *, fatal: bool = True) -> bool:
+def _run(command: list[str], environment: dict[str, str]) -> None:
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
-    if done.returncode and fatal:
+    if done.returncode:
         from kos.build.errors import BuildError
 
         lines = done.stdout.decode(errors="replace").splitlines()
@@ -144,7 +147,6 @@ def _run(command: list[str], environment: dict[str, str], *, fatal: bool = True)
             where=str(SOURCES),
             hint="the compiler's own message is above; removing build/native starts afresh",
         )
-    return done.returncode == 0
 
 
 def main() -> int:
