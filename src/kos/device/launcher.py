@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from kos.abi.errors import KosError
@@ -25,12 +26,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kos"
 
 
-def host_launcher(cache: Path) -> Path:
-    """kos-launch for this machine, built at the first call with its own compiler or else with ziglang."""
+def host_launcher(cache: Path, say: Callable[[str], None] = lambda text: None) -> Path:
+    """kos-launch for this machine, built at the first call with its own compiler or else with ziglang.
+
+    `say` hears of it when it is built.
+    """
     digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:32]
     path = cache / "launch" / digest / "kos-launch"
     if path.is_file():
         return path
+    say("building kos-launch, the last step into the sandbox, once for this user")
     path.parent.mkdir(parents=True, exist_ok=True)
     zig = [sys.executable, "-m", "ziglang", "cc", "-target", f"{platform.machine()}-linux-musl"]
     compiler = [found] if (found := shutil.which("cc")) else zig

@@ -15,11 +15,12 @@ from pathlib import Path
 from kos.abi.errors import KosError
 from kos.build.system import Built
 from kos.device.control.client import ControlClient
+from kos.device.launcher import cache_folder, host_launcher
 from kos.manifest import Manifest
 from kos.tool import output, packages, runs, studio
 from kos.tool.request import RunRequest, install_built, install_keys
 
-START_SECONDS = 30.0  # until the supervisor takes orders: its first start builds parts of the runtime
+START_SECONDS = 120.0  # until the supervisor takes orders, on a machine that is busy with other things
 _PR_SET_PDEATHSIG = 1
 
 
@@ -70,6 +71,8 @@ def started(request: RunRequest, *, built: Built | None = None, quiet: bool = Fa
         quiet: the console is not printed.
     """
     packages.require("run")
+    # Set-up built it for the user who ran it; for another one our compiler takes most of a minute.
+    host_launcher(cache_folder(), output.step)
     with runs.staging() as staging:
         manifest = install_built(built, staging) if built else request.install(staging)
         with runs.new(request.run_name(manifest)) as directory:
