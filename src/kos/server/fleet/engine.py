@@ -26,6 +26,7 @@ from kos.server.core.notify.events import Occurrence, enqueue
 from kos.server.core.telemetry import Tracer
 from kos.server.fleet import plan as rules
 from kos.server.fleet import standing
+from kos.server.fleet.entries import enter
 from kos.server.fleet.variants import Variants
 from kos.server.settings import Settings
 
@@ -142,17 +143,7 @@ class RolloutEngine:
         )
         last = len(plan.phases) - 1
         phases = [last] * len(fresh) if known else rules.phases_of(plan, len(fresh))
-        for identity, phase in zip(fresh, phases, strict=True):
-            session.add(
-                RolloutDevice(
-                    rollout_id=rollout.id,
-                    device_id=identity,
-                    phase=phase,
-                    state=rules.PENDING,
-                    since=now(),
-                )
-            )
-        session.flush()
+        enter(session, rollout, zip(fresh, phases, strict=True))
         return bool(fresh)
 
     def _observe(

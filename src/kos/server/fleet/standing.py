@@ -13,10 +13,11 @@ from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import Session
 
 from kos.server.core.auth import audit
-from kos.server.core.db.models import Device, Rollout, RolloutDevice, now
+from kos.server.core.db.models import Device, Rollout, RolloutDevice
 from kos.server.core.devices.identity import ACCEPTED
 from kos.server.core.devices.query import matching
 from kos.server.fleet import plan as rules
+from kos.server.fleet.entries import enter
 from kos.server.fleet.variants import Variants
 
 AT_ONCE = 1000  # devices that one look puts in
@@ -35,18 +36,8 @@ def reopen(session: Session) -> None:
         if rollout.state != rules.DONE or not (fresh := _fresh(session, standing, rollout)):
             continue
         last = len(rules.Plan.from_json(rollout.plan).phases) - 1
-        for identity in fresh:
-            session.add(
-                RolloutDevice(
-                    rollout_id=rollout.id,
-                    device_id=identity,
-                    phase=last,
-                    state=rules.PENDING,
-                    since=now(),
-                )
-            )
         rollout.state = rules.RUNNING
-        session.flush()
+        enter(session, rollout, ((identity, last) for identity in fresh))
         audit.record(
             session,
             None,
