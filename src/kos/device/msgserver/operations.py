@@ -221,7 +221,7 @@ class Operations:
     def next_event(self, app: App, words: Words, data: bytes) -> Answer:
         if app.closed:
             closed = app.closed.popleft()
-            with_token = any(each.id == closed and each.offers for each in app.ended)
+            with_token = closed in app.ended and bool(app.ended[closed].offers)
             return Answer(Status.OK, (Event.CLOSED, closed, with_token))
         if app.attach:
             mailbox = app.attach.popleft()

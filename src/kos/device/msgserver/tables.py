@@ -159,7 +159,7 @@ class App:
     buffers: set[BufferToken] = field(default_factory=set)  # that it created
     attach: deque[Mailbox] = field(default_factory=deque)
     closed: deque[int] = field(default_factory=deque)  # ids of mailboxes that it must drop
-    ended: deque[Mailbox] = field(default_factory=deque)  # it owned; ENDED_MAILBOXES_MAX at most
+    ended: dict[int, Mailbox] = field(default_factory=dict)  # it owned; the last ENDED_MAILBOXES_MAX
     incoming: dict[int, ConnectionRequest] = field(default_factory=dict)
     request: ConnectionRequest | None = None
     served: dict[int, str] = field(default_factory=dict)  # caller id → name of apps that spoke to it
@@ -205,10 +205,7 @@ class App:
 
     def known_mailbox(self, mailbox_id: int) -> Mailbox:
         """The same, or one that it owned until a moment ago; raises Refusal."""
-        for ended in self.ended:
-            if ended.id == mailbox_id:
-                return ended
-        return self.mailbox(mailbox_id)
+        return self.ended.get(mailbox_id) or self.mailbox(mailbox_id)
 
     def announce_event(self) -> None:
         if self.page:
@@ -279,8 +276,8 @@ class Tables:
         if last:
             mailbox.offers["holder"] = last
         if len(owner.ended) == ENDED_MAILBOXES_MAX:
-            self.drop_offers(owner.ended.popleft())
-        owner.ended.append(mailbox)
+            self.drop_offers(owner.ended.pop(next(iter(owner.ended))))
+        owner.ended[mailbox.id] = mailbox
         mailbox.shared.close(state)
         unseen = mailbox in owner.attach
         if unseen and deliver:
@@ -340,7 +337,7 @@ class Tables:
             self.close_mailbox(mailbox, message.STATE_REVOKED, deliver=False)
             revoked += 1
         for app in self.apps.values():
-            for mailbox in (*app.owned.values(), *app.ended):
+            for mailbox in (*app.owned.values(), *app.ended.values()):
                 for side, offer in list(mailbox.offers.items()):
                     if isinstance(offer.token, OwnToken) and (offer.token.owner, offer.token.badge) == (
                         owner,
@@ -413,7 +410,7 @@ class Tables:
             if not isinstance(token, Reserved):
                 self.drop(token)
         app.slots.clear()
-        for mailbox in app.ended:
+        for mailbox in app.ended.values():
             self.drop_offers(mailbox)
         app.ended.clear()
         self._forget_rings()
