@@ -12,7 +12,7 @@ from ipaddress import ip_interface, ip_network
 from pathlib import Path
 
 from kos.network import wireguard_go
-from kos.network.namespaces import in_namespace, new_network_namespace
+from kos.network.namespaces import in_namespace, mount_private_tmpfs, new_network_namespace
 from kos.network.rtnl import Rtnl
 from kos.network.uapi import UapiControl
 from kos.network.wireguard import Change, Endpoint, Peer
@@ -29,8 +29,13 @@ class BareWireguard(UapiControl):
     def __init__(self, outside: int, inside: int, name: str) -> None:
         command = [wireguard_go.program(), "--foreground", name]
         environ = {"LOG_LEVEL": "silent", "WG_PROCESS_FOREGROUND": "1"}
-        self.process = in_namespace(outside, lambda: subprocess.Popen(command, env=environ))
-        super().__init__(Path(f"/run/wireguard/{name}.sock"))
+
+        def start() -> subprocess.Popen[bytes]:
+            mount_private_tmpfs("/run")  # an ordinary user may not write into the machine's
+            return subprocess.Popen(command, env=environ)
+
+        self.process = in_namespace(outside, start)
+        super().__init__(Path(f"/proc/{self.process.pid}/root/run/wireguard/{name}.sock"))
         lab.wait_for("wireguard-go", self.path.exists)
         rtnl = in_namespace(outside, Rtnl)
         rtnl.set(name, up=True, mtu=1420)

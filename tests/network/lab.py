@@ -61,6 +61,11 @@ def require_tools() -> None:
         pytest.skip("needs /dev/net/tun: chmod 666 /dev/net/tun")
 
 
+def alone() -> bool:
+    """Whether the user namespace that this runs in has one user only: that of an ordinary user has."""
+    return [int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines()] == [1]
+
+
 def wait_for(what: str, check: Callable[[], Any], timeout: float = TIMEOUT) -> Any:
     """What `check` returns once it is true; it is asked again after each small pause, until the deadline."""
     deadline = time.monotonic() + timeout
@@ -261,7 +266,8 @@ class Device:
         drop = "import ctypes; ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\n"  # PR_SET_NO_NEW_PRIVS
         ids = ["--reuid=1900000001", "--regid=1900000001", "--clear-groups", "--"]
         other = ["--user", "--map-user=1001", "--map-group=1001", "--"]
-        prefix = ["unshare", *other] if self.user else ["setpriv", *ids]
+        # In a user namespace of one user there is nobody else to become, but a user of another namespace.
+        prefix = ["unshare", *other] if self.user or alone() else ["setpriv", *ids]
         as_nobody = [*prefix, reachable_python(), "-I", "-c", drop + code, *arguments]
         try:
             done = subprocess.run(

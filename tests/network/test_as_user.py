@@ -15,7 +15,7 @@ import pytest
 pytestmark = pytest.mark.group("network")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_as_an_ordinary_user():
     if os.geteuid() == 0:
         pytest.skip("not applicable: root runs them as they are")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -13,12 +14,14 @@ import pytest
 from kos.abi.errors import KosError
 from kos.network import dns
 from kos.network.namespaces import in_namespace, new_network_namespace
+from kos.network.rtnl import Rtnl
 from kos.network.wireguard import Change, Peer, decode_key
 from kos.network.wireguard_go import WireguardGo
 from kos.server.gateway import registry
 from kos.server.gateway.gateway import anew
 from kos.server.gateway.names import NameServer
 from kos.server.gateway.registry import DevicePeer, FilePeers, check_peers, difference
+from kos.server.gateway.relay import Relay
 from kos.server.gateway.service import load_or_make_key, public_key
 from kos.server.gateway.settings import GatewaySettings, Service, parse_service
 from kos.server.gateway.watch import FileWatch
@@ -133,6 +136,41 @@ def test_names():
     assert ask("mqtt.kos", dns.TYPE_AAAA) == dns.Answer(7, dns.NO_ERROR)
     assert ask("secret.attacker.example").code == dns.NAME_ERROR
     assert server.answer(b"nonsense") is None
+
+
+def test_what_a_device_says_before_the_service_answers_arrives():
+    """It is there when the connection is accepted, and the service is reached later."""
+    lab.require_tools()
+    inside = new_network_namespace()
+
+    def say() -> socket.socket:
+        device = socket.create_connection(("127.0.0.1", 7), timeout=lab.TIMEOUT)
+        device.sendall(b"at once")
+        device.shutdown(socket.SHUT_WR)
+        return device
+
+    async def upper(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.read()).upper())
+        writer.close()
+
+    async def main() -> bytes:
+        service = await asyncio.start_server(upper, "127.0.0.1", 0)
+        relay = Relay(inside, "127.0.0.1")
+        await relay.listen(Service("echo", 7, "127.0.0.1", service.sockets[0].getsockname()[1]))
+        # The loop stands still meanwhile: the kernel takes the connection and what it says.
+        with in_namespace(inside, say) as device:
+            device.setblocking(False)
+            async with asyncio.timeout(lab.TIMEOUT):
+                answer = await asyncio.get_running_loop().sock_recv(device, 100)
+        await relay.close()
+        service.close()
+        return answer
+
+    rtnl = in_namespace(inside, Rtnl)
+    rtnl.set("lo", up=True)
+    rtnl.close()
+    assert asyncio.run(main()) == b"AT ONCE"
+    os.close(inside)
 
 
 def test_a_file_that_is_replaced_is_noticed(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -70,6 +71,21 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
         os.sched_yield()
     second = make(tmp_path / "two")[1]
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_everything_belongs_to_root_whoever_made_it(tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "folder").mkdir(parents=True)
+    (tree / "folder/file").write_text("hello")
+    (tree / "link").symlink_to("folder/file")
+    for path in (tree, *tree.rglob("*")):
+        if os.geteuid() == 0:  # an ordinary user's files are its own in any case
+            os.chown(path, 100_000, 100_001, follow_symlinks=False)
+    disk.ext4(tmp_path / "data.img", 8 * MIB, "kos-data", tree)
+    for name in ("/", "/folder", "/folder/file", "/link"):
+        inode = tool("debugfs", "-R", f"stat {name}", tmp_path / "data.img")
+        assert re.search(r"^User: +0 +Group: +0 ", inode, re.MULTILINE), inode
+    tool("e2fsck", "-fn", tmp_path / "data.img")
 
 
 @pytest.mark.parametrize("text", SPECS)

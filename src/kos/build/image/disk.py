@@ -115,16 +115,18 @@ def ext4(path: Path, size: int, label: str, tree: Path | None = None) -> None:
     fixed = {"E2FSPROGS_FAKE_TIME": str(EPOCH)}  # every time stamp that mke2fs itself writes
     run("mke2fs", *options, *content, path, environ=fixed)
     if tree:
-        # What it copied has the times of the files here, and nobody can set when one of those was changed.
-        run("debugfs", "-w", "-f", "-", path, stdin=_one_time(tree), environ=fixed)
+        # What it copied has the owners and times of the files here. An ordinary user can give none to root, and
+        # nobody can set when one was changed.
+        run("debugfs", "-w", "-f", "-", path, stdin=_one_owner_and_time(tree), environ=fixed)
 
 
-def _one_time(tree: Path) -> str:
-    """debugfs commands that give every file of `tree` the image's time."""
+def _one_owner_and_time(tree: Path) -> str:
+    """debugfs commands that give every file of `tree` to root, and the image's time."""
     lines = [f"set_current_time @{EPOCH}"]
     for path in [tree, *sorted(tree.rglob("*"))]:
         name = str(path.relative_to(tree))
         place = '"/' + ("" if name == "." else name.replace('"', '""')) + '"'
+        lines += [f"set_inode_field {place} {whose} 0" for whose in ("uid", "gid")]
         for what in ("atime", "ctime", "mtime"):
             lines += [f"set_inode_field {place} {what} @{EPOCH}", f"set_inode_field {place} {what}_extra 0"]
     return "\n".join(lines) + "\n"

@@ -79,7 +79,9 @@ class _Device(_Side):
         if not self._relay.accepted(self):
             self.transport.abort()
             return
-        self.transport.pause_reading()
+        # Not now: Debian 12's Python 3.11.2 starts to read after this call, whatever it asked for. What is called
+        # soon comes before anything is read.
+        asyncio.get_running_loop().call_soon(self.transport.pause_reading)
         self._relay.run(self._connect())
 
     async def _connect(self) -> None:
