@@ -115,8 +115,8 @@ def ext4(path: Path, size: int, label: str, tree: Path | None = None) -> None:
     fixed = {"E2FSPROGS_FAKE_TIME": str(EPOCH)}  # every time stamp that mke2fs itself writes
     run("mke2fs", *options, *content, path, environ=fixed)
     if tree:
-        # What it copied has the owners and times of the files here. An ordinary user can give none to root, and
-        # nobody can set when one was changed.
+        # What it copied has the owners and times of the files here: an ordinary user can give none to root,
+        # and nobody can set when one was changed.
         run("debugfs", "-w", "-f", "-", path, stdin=_one_owner_and_time(tree), environ=fixed)
 
 

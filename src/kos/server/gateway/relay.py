@@ -79,8 +79,8 @@ class _Device(_Side):
         if not self._relay.accepted(self):
             self.transport.abort()
             return
-        # Not now: Debian 12's Python 3.11.2 starts to read after this call, whatever it asked for. What is called
-        # soon comes before anything is read.
+        # Not now: Debian 12's Python 3.11.2 starts to read after this call, whatever it asked for.
+        # What is called soon comes before anything is read.
         asyncio.get_running_loop().call_soon(self.transport.pause_reading)
         self._relay.run(self._connect())
 
