@@ -1,111 +1,34 @@
 """Connections of devices, carried to the server's own ports.
 
 The listening sockets live in the gateway's namespace, the connections to the services do not: there is no
-route between the two. A device whose service is down is told so at once.
+route between the two. A device whose service is down is told so at once. Here it is decided who is connected
+to what; the bytes go through `pump`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import collections
+import errno
+import resource
 import socket
-from collections.abc import Callable, Coroutine
+from ipaddress import IPv4Address, ip_address
 from typing import Any
 
 from kos.network.namespaces import in_namespace
+from kos.server.gateway.pump import Pump
 from kos.server.gateway.settings import Service
 
 BACKLOG = 1024
 CONNECT_TIMEOUT = 10.0  # seconds
 CONNECTIONS_MAX = 20_000  # at one time, over all services
+ADDRESS_CONNECTIONS_MAX = 512  # of one app: it shuts nobody else out
+OTHER_DESCRIPTORS = 128  # that this process has beside two for each connection
+NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+NO_ROOM_PAUSE = 1.0  # seconds without accepting, when the kernel has no room for another connection
 # Where carried connections come from on the server's own machine: not from where the machine's people do,
 # whom Studio takes at their word.
 SOURCE = "127.0.0.2"
-HIGH_WATER = 256 << 10  # bytes waiting for one side before the other is no longer read
-
-
-class _Side(asyncio.Protocol):
-    """One end of a carried connection: what it hears, the other end says."""
-
-    def __init__(self, on_lost: Callable[[], None]) -> None:
-        self.transport: asyncio.Transport | None = None
-        self.other: _Side | None = None
-        self._on_lost = on_lost
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.set_write_buffer_limits(high=HIGH_WATER)
-
-    def data_received(self, data: bytes) -> None:
-        if self.other is not None and self.other.transport is not None:
-            self.other.transport.write(data)
-
-    def eof_received(self) -> bool:
-        if (
-            self.other is not None
-            and self.other.transport is not None
-            and self.other.transport.can_write_eof()
-        ):
-            with contextlib.suppress(OSError):
-                self.other.transport.write_eof()
-        return True  # the other direction may go on
-
-    def pause_writing(self) -> None:
-        if self.other is not None and self.other.transport is not None:
-            self.other.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        if self.other is not None and self.other.transport is not None:
-            self.other.transport.resume_reading()
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        if self.other is not None and self.other.transport is not None:
-            self.other.transport.close()
-        self._on_lost()
-
-
-class _Device(_Side):
-    """The device's end; it is not read until the service has answered."""
-
-    def __init__(self, relay: Relay, service: Service) -> None:
-        super().__init__(lambda: relay.lost(self))
-        self._relay = relay
-        self._service = service
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        assert self.transport is not None
-        if not self._relay.accepted(self):
-            self.transport.abort()
-            return
-        # Not now: Debian 12's Python 3.11.2 starts to read after this call, whatever it asked for.
-        # What is called soon comes before anything is read.
-        asyncio.get_running_loop().call_soon(self.transport.pause_reading)
-        self._relay.run(self._connect())
-
-    async def _connect(self) -> None:
-        assert self.transport is not None
-        loop = asyncio.get_running_loop()
-        service = self._service
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                _, inner = await loop.create_connection(
-                    lambda: _Side(lambda: None),
-                    service.host,
-                    service.target_port,
-                    local_addr=(SOURCE, 0) if service.host.startswith("127.") else None,
-                )
-        except (OSError, TimeoutError):
-            self._relay.failed += 1
-            self.transport.abort()
-            return
-        self.other, inner.other = inner, self
-        if self.transport.is_closing():
-            assert inner.transport is not None
-            inner.transport.close()
-        else:
-            self.transport.resume_reading()
 
 
 class Relay:
@@ -114,19 +37,27 @@ class Relay:
     Attributes:
         carried: connections since the start.
         failed: connections whose service did not answer.
+        refused: connections that were one too many.
     """
 
     def __init__(self, namespace: int, address: str) -> None:
         self.carried = 0
         self.failed = 0
+        self.refused = 0
         self._namespace = namespace
         self._address = address
-        self._devices: set[_Device] = set()
-        self._servers: list[asyncio.Server] = []
+        self._max = min(CONNECTIONS_MAX, (descriptors() - OTHER_DESCRIPTORS) // 2)
+        self._open: dict[socket.socket, str] = {}  # a device's end, and from which address it is
+        self._of = collections.Counter[str]()  # how many an address has
+        self._listeners: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pump: Pump | None = None
 
     async def listen(self, service: Service) -> None:
         """Offer a service to devices."""
+        loop = asyncio.get_running_loop()
+        if self._pump is None:
+            self._pump = Pump(lambda device: loop.call_soon_threadsafe(self._lost, device))
 
         def make() -> socket.socket:
             made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -135,38 +66,118 @@ class Relay:
             return made
 
         listener = in_namespace(self._namespace, make)
+        listener.setblocking(False)
+        listener.listen(BACKLOG)
+        self._listeners.append(listener)
+        loop.add_reader(listener, self._accept, listener, service)
+
+    def _accept(self, listener: socket.socket, service: Service) -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Device(self, service), sock=listener, backlog=BACKLOG)
-        self._servers.append(server)
-
-    def accepted(self, device: _Device) -> bool:
-        """Count a connection; False when there are too many."""
-        if len(self._devices) >= CONNECTIONS_MAX:
-            return False
-        self._devices.add(device)
+        try:
+            device, (address, _port) = listener.accept()
+        except OSError as error:  # BlockingIOError and ConnectionAbortedError: it is gone again
+            if error.errno in NO_ROOM:
+                loop.remove_reader(listener)
+                loop.call_later(NO_ROOM_PAUSE, self._accept_again, listener, service)
+            return
+        if len(self._open) >= self._max or self._of[address] >= ADDRESS_CONNECTIONS_MAX:
+            self.refused += 1
+            device.close()
+            return
         self.carried += 1
-        return True
-
-    def lost(self, device: _Device) -> None:
-        self._devices.discard(device)
-
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine and keep it until it is done."""
-        task = asyncio.get_running_loop().create_task(work)
+        self._open[device] = address
+        self._of[address] += 1
+        task = loop.create_task(self._connect(device, service))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _accept_again(self, listener: socket.socket, service: Service) -> None:
+        if listener in self._listeners:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener, service)
+
+    async def _connect(self, device: socket.socket, service: Service) -> None:
+        """Connect to the service; what the device has said by then waits in its socket."""
+        assert self._pump is not None
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                inner = await reach(service)
+        except (OSError, TimeoutError):
+            self.failed += 1
+            device.close()
+            self._lost(device)
+        else:
+            self._pump.carry(device, inner)
+
+    def _lost(self, device: socket.socket) -> None:
+        address = self._open.pop(device, None)
+        if address is not None:
+            self._of[address] -= 1
+            if not self._of[address]:
+                del self._of[address]
+
     @property
     def open_connections(self) -> int:
-        return len(self._devices)
+        return len(self._open)
+
+    def ports(self) -> list[int]:
+        """Of the services, in the order in which they are offered."""
+        return [listener.getsockname()[1] for listener in self._listeners]
 
     async def close(self) -> None:
         """Stop listening and drop all connections."""
-        for server in self._servers:
-            server.close()
-        for task in list(self._tasks):
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            loop.remove_reader(listener)
+            listener.close()
+        self._listeners.clear()
+        for task in self._tasks:
             task.cancel()
-        for device in list(self._devices):
-            if device.transport is not None:
-                device.transport.abort()
-        await asyncio.sleep(0)  # let the transports say that they are gone
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._pump is not None:
+            self._pump.close()
+        for device in self._open:  # those that never reached the pump
+            device.close()
+        self._open.clear()
+        self._of.clear()
+
+
+def descriptors() -> int:
+    """How many descriptors this process may have, after asking for all that it can get."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard if hard != resource.RLIM_INFINITY else 2 * CONNECTIONS_MAX + OTHER_DESCRIPTORS
+
+
+async def reach(service: Service) -> socket.socket:
+    """A connection to a service.
+
+    Raises:
+        OSError: from none of its addresses.
+    """
+    loop = asyncio.get_running_loop()
+    last = OSError(f"{service.host} has no address")
+    for family, kind, _protocol, _name, target in await addresses(service):
+        sock = socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        try:
+            if ip_address(target[0]).is_loopback:
+                sock.bind((SOURCE, 0))  # which fails for ::1: it has no other name for itself
+            await loop.sock_connect(sock, target)
+            return sock
+        except OSError as error:
+            sock.close()
+            last = error
+        except BaseException:
+            sock.close()
+            raise
+    raise last
+
+
+async def addresses(service: Service) -> list[tuple[Any, ...]]:
+    """As of getaddrinfo; an address that is written as such needs no asking."""
+    try:
+        IPv4Address(service.host)
+    except ValueError:
+        loop = asyncio.get_running_loop()
+        return list(await loop.getaddrinfo(service.host, service.target_port, type=socket.SOCK_STREAM))
+    target = (service.host, service.target_port)
+    return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", target)]
