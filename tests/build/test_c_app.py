@@ -15,6 +15,7 @@ from kos.build.target import target
 from tests.build.projects import C_LISTS, c_app
 
 pytestmark = pytest.mark.timeout(600)
+PT_LOAD, PF_X = 1, 1  # ELF: a part that is loaded, and one that is executed
 MACHINES = {"host": None, "aarch64": 183, "aarch32": 40}  # e_machine of the ELF header
 
 
@@ -36,6 +37,27 @@ def test_the_same_bytes_from_another_place(tmp_path, c_cache):
     assert first == second
     assert str(tmp_path).encode() not in first
     assert b"Jan  1 2020" in first
+
+
+def segments(program: bytes) -> list[tuple[int, int, bytes]]:
+    """What of a 64-bit program is loaded: flags, address and, of code, the bytes."""
+    [table] = struct.unpack_from("<Q", program, 32)
+    size, count = struct.unpack_from("<HH", program, 54)
+    found = []
+    for place in range(table, table + size * count, size):
+        kind, flags, offset, address, _physical, length = struct.unpack_from("<IIQQQQ", program, place)
+        if kind == PT_LOAD:
+            found.append((flags, address, program[offset : offset + length] if flags & PF_X else b""))
+    return found
+
+
+def test_a_debuggers_program_has_the_same_code_at_the_same_addresses(tmp_path, c_cache):
+    main = '#include <kos.h>\nint main(int argc, char **argv) { (void)argv; kos_assert(argc == 1, ""); }\n'
+    app = c_app(tmp_path / "an app in a folder with a name of its own", main=main)
+    runs = fill(app, tmp_path / "out", c_cache).read_bytes()
+    symbols = CApp(app, "bin/blink", target(None), c_cache).symbols().read_bytes()
+    assert segments(symbols) == segments(runs)
+    assert str(app / "main.c").encode() in symbols and str(app).encode() not in runs
 
 
 def test_a_change_is_seen(tmp_path, c_cache):

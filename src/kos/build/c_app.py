@@ -88,9 +88,9 @@ class CApp:
 
     def _compile(self, build: Path, stage: Path, symbols: bool) -> None:
         tools = Toolchain(self._target)
-        maps = tools.prefix_maps(app=self._directory, build=build, sdk=self._sdk)
-        if symbols:
-            maps = "-g"  # and the sources' own places, where a debugger finds them
+        kind = "macro" if symbols else "file"  # a debugger finds the sources at their own places
+        maps = tools.prefix_maps(kind, app=self._directory, build=build, sdk=self._sdk)
+        maps += " -g" if symbols else ""
         maps += " -fno-omit-frame-pointer"  # for the backtrace of a crash
         environment = tools.environment() | {
             "KOS_CC": str(tools.cc),

@@ -150,7 +150,9 @@ class Builder:
         """
         app = self._project.manifest(self._platform).apps.get(name)
         if app is None or not isinstance(app.image, CImage):
-            raise BuildError(f"the project has no C app {name!r}", where=str(self._project.root))
+            shell = app is not None and isinstance(app.image, PythonImage)
+            hint = f"it is in Python: kos-tool toolbox.remote_shell {name}" if shell else None
+            raise BuildError(f"the project has no C app {name!r}", where=str(self._project.root), hint=hint)
         blob, _new = self._c(app, app.image)
         return self._sources(app, app.image).symbols(), blob.sha256
 

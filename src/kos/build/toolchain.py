@@ -111,6 +111,10 @@ class Toolchain:
         return [f"-D{name}={value}" for name, value in options.items()]
 
     @staticmethod
-    def prefix_maps(**directories: Path) -> str:
-        """Compiler flags that write each directory as its name, in debug information and in `__FILE__`."""
-        return " ".join(quote(f"-ffile-prefix-map={path}=/{name}") for name, path in directories.items())
+    def prefix_maps(kind: str = "file", **directories: Path) -> str:
+        """Compiler flags that write each directory as its name, in debug information and in `__FILE__`.
+
+        With `kind="macro"` only in `__FILE__`, which is part of the program, and debug information keeps the
+        sources' own places.
+        """
+        return " ".join(quote(f"-f{kind}-prefix-map={path}=/{name}") for name, path in directories.items())
