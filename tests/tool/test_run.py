@@ -126,7 +126,7 @@ def apps(runtime: dict[str, str]) -> dict[str, dict]:
 
 def test_watch_rebuilds_only_what_changed(project, runtime, tmp_path):
     source = project / "apps/hello/hello/__init__.py"
-    with going_on("watch", project, output=tmp_path / "out", **runtime) as watch:
+    with going_on("watch", project, output=project / "console", **runtime) as watch:
         watch.until_printed("hello 1 from small")
         good = source.read_text()
         before = apps(runtime)

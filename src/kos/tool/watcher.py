@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,16 +24,26 @@ POLL = 200  # milliseconds between looks at whether the system still runs
 
 
 class Sources(DefaultFilter):
-    """What of a project is a source: not what builds, tools and editors leave there."""
+    """What of a project is a source: not what builds, tools and editors leave there, nor our own output."""
 
     def __init__(self, root: Path) -> None:
         super().__init__()
         self._root = root
+        self._outputs = [os.fstat(stream) for stream in (1, 2)]
 
     def __call__(self, change: object, path: str) -> bool:
         parts = Path(path).relative_to(self._root).parts
-        ours = parts[:1] == ("build",) or parts[-1:] == (wheels.LOCK_FILE,)
+        ours = parts[:1] == ("build",) or parts[-1:] == (wheels.LOCK_FILE,) or self._printed(path, parts)
         return not ours and not any(tree.ignored(part) or part.startswith(".") for part in parts)
+
+    def _printed(self, path: str, parts: tuple[str, ...]) -> bool:
+        """Whether the console goes there: each line of it would be a change that makes the next line."""
+        if len(parts) == 1 and path.endswith(".log"):  # `| tee console.log` is written by another process
+            return True
+        try:
+            return any(os.path.samestat(os.stat(path), output) for output in self._outputs)
+        except OSError:
+            return False
 
 
 def watch(request: RunRequest) -> int:
@@ -109,8 +120,10 @@ def _relaunch(system: host.HostRun, built: Built) -> None:
 
 
 def _wait(changed: threading.Event, system: host.HostRun | None = None) -> bool:
-    """Wait for a change; False when the system ended first."""
-    while not changed.wait(POLL / 1000):
+    """Wait for a change; False when the system has ended, whatever changed meanwhile."""
+    found = False
+    while not found:
+        found = changed.wait(POLL / 1000)
         if system is not None and system.process.poll() is not None:
             return False
     return True
