@@ -9,6 +9,7 @@ import pytest
 
 from kos.manifest.load import load_project
 from tests.examples.running import Start
+from tests.tool.running import kos_tool
 
 pytestmark = [pytest.mark.group("examples"), pytest.mark.timeout(600)]
 
@@ -42,6 +43,16 @@ def test_the_manifest_of_its_guide_is_one(tmp_path: Path) -> None:
     names = {**type(project.system).setup.__globals__}
     _system, test = PYTHON.findall(guide.read_text())
     exec(compile(test, str(guide), "exec"), names)
+    judged = kos_tool("manifest.check", tmp_path)
+    assert judged.returncode == 0, judged.stdout
+
+
+def test_a_dangling_name_is_told_as_the_guide_says(tmp_path: Path) -> None:
+    guide = DOCS / "guides" / "system_manifest.md"
+    system = write_files(guide, tmp_path) / "system.py"
+    system.write_text(system.read_text().replace('connect_protocol("sensor"', 'connect_protocol("sensro"'))
+    [shown] = re.findall(r"^```text\n(error: .*?)^```$", guide.read_text(), re.MULTILINE | re.DOTALL)
+    assert kos_tool("graph", tmp_path).stderr.replace(f"{tmp_path}/", "") == shown
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda path: path.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,18 @@ LOCKED = click.option(
 )
 SYSTEM = click.argument("system", required=False, metavar="[SYSTEM]")
 NAME = click.option("--name", help="Name of the run.  [default: the system's name]")
-KEYS = click.option(
-    "--keys",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Directory with the device's keys.  [default: new ones for this run]",
-)
+
+
+def keys(default: str) -> Callable[[Any], Any]:
+    """The option that gives a device its keys."""
+    return click.option(
+        "--keys",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        help=f"Directory with the device's keys, as of keys.generate.  [default: {default}]",
+    )
+
+
+KEYS = keys("new ones for this run")
 IN_PROJECT = click.option(
     "--project",
     type=click.Path(path_type=Path, file_okay=False, exists=True),

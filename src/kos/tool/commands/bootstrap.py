@@ -29,7 +29,7 @@ SECTION = "Devices"
     help="Whose signatures upgrades need: a trusted.json.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be written where, and write nothing.")
-@options.KEYS
+@options.keys("new ones for the device")
 @options.LOCKED
 @options.JSON
 def command(

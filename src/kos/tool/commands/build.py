@@ -17,7 +17,7 @@ SECTION = "Build"
     "-p", "--platform", default="qemu-arm-virt", show_default=True, help="Platform spec of the device."
 )
 @options.LOCKED
-@options.KEYS
+@options.keys("none on the disk")
 @options.JSON
 @click.option(
     "-o",

@@ -40,6 +40,9 @@ def command(
 ) -> None:
     """Install SDK VERSION into $KOS_HOME (~/.kos) and print where it is.
 
+    A version is what Debian had when it was installed, under a name of yours such as 1.1.0; without VERSION
+    it has the name of this release of KOS.
+
     Debian packages of each platform's processor are resolved by apt from the mirrors that this machine uses,
     checked by Debian's signatures, and recorded in sdk.lock.json and sbom.cdx.json. What is there already is
     not brought again; after an interruption the same command goes on. Versions lie side by side; the first
@@ -54,8 +57,10 @@ def command(
         rows = [(one, "default" if one == used else "") for one in home.installed()]
         if as_json:
             output.result_json([{"version": one, "default": bool(default)} for one, default in rows])
-        else:
+        elif rows:
             output.result(output.table(["version", ""], rows))
+        else:
+            output.say(f"no version is in {home.kos_home()}; kos-tool install brings one")
         return
     wanted = []
     for text in platforms:

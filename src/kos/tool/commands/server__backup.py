@@ -15,7 +15,11 @@ SECTION = "Servers"
 @click.command()
 @click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--fleet", is_flag=True, help="The Fleet Server's data, where --data does not say which.")
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="The server's data folder.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The server's data folder.  [default: where server.start has it]",
+)
 @DATABASE
 @options.JSON
 def command(archive: Path, fleet: bool, data: Path | None, database: str, as_json: bool) -> None:

@@ -12,7 +12,12 @@ SECTION = "Servers"
 
 @click.command()
 @click.argument("address", metavar="URL")
-@click.option("--token", prompt=True, hide_input=True, help="An API token, made under Access on the server.")
+@click.option(
+    "--token",
+    prompt=True,
+    hide_input=True,
+    help="An API token, made under Access on the server.  [default: asks]",
+)
 @options.JSON
 def command(address: str, token: str, as_json: bool) -> None:
     """Remember the server at URL for the commands that follow, once it has accepted the token."""

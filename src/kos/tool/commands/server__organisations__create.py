@@ -15,7 +15,11 @@ SECTION = "Servers"
 @click.option("--name", help="How it is called.  [default: SLUG]")
 @click.option("--admin", "email", required=True, help="E-mail address of its first administrator.")
 @click.option(
-    "--password", prompt=True, hide_input=True, confirmation_prompt=True, help="Their first password."
+    "--password",
+    prompt=True,
+    hide_input=True,
+    confirmation_prompt=True,
+    help="Their first password.  [default: asks]",
 )
 @SERVER
 @options.JSON

@@ -30,15 +30,19 @@ SECTION = "Servers"
     multiple=True,
     help='A phase: "10%" or a number (repeatable).  [default: 10% 50% 100%]',
 )
-@click.option("--parallel", default=0, help="Devices under way at one time; 0 is no limit.")
-@click.option("--max-failures", type=int, help="Failed devices at which it stops.")
+@click.option("--parallel", default=0, help="Devices under way at one time.  [default: no limit]")
+@click.option("--max-failures", type=int, help="Failed devices at which it stops.  [default: no limit]")
 @click.option(
-    "--max-failure-rate", type=float, default=0.1, show_default=True, help="Share at which it stops."
+    "--max-failure-rate",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Share of failed devices at which it stops.",
 )
 @click.option(
     "--timeout", default=3600.0, show_default=True, help="Seconds until a silent device has failed."
 )
-@click.option("--soak", default=0.0, help="Seconds between phases.")
+@click.option("--soak", default=0.0, show_default=True, help="Seconds between phases.")
 @click.option(
     "--window",
     metavar="HH:MM-HH:MM",
@@ -50,7 +54,7 @@ SECTION = "Servers"
 )
 @click.option("--group", help="Only devices of this group, by number or name.")
 @click.option("--approval", is_flag=True, help="A second person must approve.")
-@click.option("--priority", default=0, help="Before rollouts of lower priority.")
+@click.option("--priority", default=0, show_default=True, help="It goes before rollouts of lower priority.")
 @SERVER
 @options.JSON
 def command(

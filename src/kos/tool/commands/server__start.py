@@ -32,7 +32,11 @@ SECTION = "Servers"
 @click.option(
     "--gateway-port", type=click.IntRange(0, 65535), help=f"Its UDP port.  [default: {GATEWAY_PORT}]"
 )
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Where it keeps its data.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where it keeps its data.  [default: ~/.local/state/kos/studio or fleet]",
+)
 @click.option("--database", help="postgresql://… instead of SQLite in the data folder.")
 @click.option("--bus-url", help="nats://… of a bus that runs already, comma-separated.")
 @click.option("--log-json", is_flag=True, help="Log JSON, one object a line.")
