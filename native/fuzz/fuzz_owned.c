@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             receive(flags, &messages);
         }
         if (data[i + 5] == 0xff) {
-            owned_close(&lost_connection, 1, false);
+            owned_close(&lost_connection, 1, false, false);
         }
     }
     receive(flags, &messages);

@@ -14,6 +14,8 @@
 
 /* How long a caller sleeps before it asks whether the message server, which tells of deaths, still lives. */
 #define LIVENESS_MILLISECONDS 100
+/* After how many of these it asks what became of the token: its owner can write a mailbox's end back to "open". */
+#define SLEEPS_BEFORE_ASKING 10
 
 static _Thread_local uint8_t client_payload[KOS_MSG_PAYLOAD_MAX_SIZE] __attribute__((aligned(16)));
 static _Thread_local kos_token_t client_receive_slot;
@@ -38,12 +40,21 @@ kos_status_t kos_msg_client_create(kos_cap_t cap, kos_token_t token_slot, kos_ms
     return STATUS_CREATED;
 }
 
+/* What the message server says of the token. `use` is held. */
+static kos_status_t ask_state(struct slot *slot)
+{
+    kos_status_t status = control_words(slot->connection, KOS_OP_TOKEN_INFO, slot_number(slot), 0, 0);
+    slot->ended = status != STATUS_OK && status != STATUS_UNAVAILABLE;
+    return status;
+}
+
 /* Wait until *word holds `wanted`, or the mailbox closes, or the message server is gone. */
 static kos_status_t wait_for(struct slot *slot, const shared_word *word, uint32_t wanted)
 {
     struct mailbox *mailbox = slot->mailbox;
     struct spin spin = {0};
     const uint32_t cpu = wait_cpu();
+    unsigned slept = 0;
     for (;;) {
         if (read_word(word) == wanted) {
             return STATUS_OK;
@@ -71,6 +82,12 @@ static kos_status_t wait_for(struct slot *slot, const shared_word *word, uint32_
         }
         if (!in_time && !control_alive(slot->connection)) {
             return STATUS_UNAVAILABLE;
+        }
+        if (!in_time && ++slept % SLEEPS_BEFORE_ASKING == 0) {
+            kos_status_t status = ask_state(slot);
+            if (status != STATUS_OK) {
+                return read_word(word) == wanted ? STATUS_OK : status;
+            }
         }
         if (in_time && wait_interrupted()) {
             return STATUS_NO_REPLY;

@@ -28,6 +28,13 @@ uint32_t crowd_place(void)
     return crowded > 0 ? KOS_ABI_CPU_DO_NOT_SPIN : wait_cpu();
 }
 
+void crowd_left(const void *mailbox)
+{
+    if (mailbox == last) {
+        last = NULL;
+    }
+}
+
 uint32_t crowd_answered(const void *mailbox, bool here)
 {
     crowded -= crowded > 0;

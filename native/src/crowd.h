@@ -17,6 +17,8 @@
 
 /* A call through a mailbox is answered. → what goes into its owner_cpu. `here`: its holder runs on our processor. */
 uint32_t crowd_answered(const void *mailbox, bool here);
+/* A mailbox ended: its holder is no other caller any more. */
+void crowd_left(const void *mailbox);
 /* What goes into the owner_cpu of all mailboxes when the owner falls asleep or wakes. */
 uint32_t crowd_place(void);
 

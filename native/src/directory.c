@@ -138,6 +138,9 @@ static kos_status_t request_into(struct connection *connection, struct slot *slo
     status = fetch_result(connection, begun.r[0], &answer);
     if (status != STATUS_OK) {
         control_close_fds(&answer);
+        if (status == STATUS_NO_REPLY) { /* interrupted: without this, it would be in the way of the next one */
+            control_words(connection, KOS_OP_REQUEST_CANCEL, begun.r[0], 0, 0);
+        }
         return status;
     }
     struct arrival arrival = {.kind = (uint32_t)answer.r[2],

@@ -35,6 +35,7 @@ static void reap(unsigned index)
         return;
     }
     table[index] = table[--table_size];
+    crowd_left(owned);
     if (owned->offered) {
         detach(owned);
     }
@@ -109,7 +110,7 @@ static uint32_t queued(const struct owned *owned, uint32_t head)
     return count > KOS_ABI_QUEUE_LENGTH ? KOS_ABI_QUEUE_LENGTH : count;
 }
 
-void owned_close(struct connection *connection, uint64_t id, bool offered)
+void owned_close(struct connection *connection, uint64_t id, bool offered, bool dropped)
 {
     pthread_mutex_lock(&table_lock);
     for (unsigned i = 0; i < table_size; i++) {
@@ -117,6 +118,7 @@ void owned_close(struct connection *connection, uint64_t id, bool offered)
         if (owned->connection == connection && owned->id == id && !owned->closed) {
             owned->closed = true;
             owned->offered = offered;
+            owned->dropped |= dropped;
             owned->final_seq = read_word(&owned->mailbox->request_seq);
             owned->final_head = owned->queue_tail + queued(owned, read_word(&owned->mailbox->queue_head));
         }

@@ -69,6 +69,16 @@ kos_status_t kos_msg_server_create(kos_cap_t server_cap, kos_cap_t reply_cap, ko
 
 /* --- replies -------------------------------------------------------------------------------------------------- */
 
+/*
+ * A token that was given in an answer is gone from its slot, also when nobody takes it: the app puts the next one there.
+ */
+static void give_up(kos_token_t token)
+{
+    if (token != 0) {
+        kos_msg_token_delete(token);
+    }
+}
+
 /* A connection request is answered through the message server, which moves the token itself. */
 static void reply_to_request(const kos_msg_t *msg)
 {
@@ -83,6 +93,9 @@ static void reply_to_request(const kos_msg_t *msg)
         status = control_ask(current.connection, &question, NULL);
         if (status == STATUS_OK && token != 0) {
             token_gone(token);
+        } else if (status == STATUS_BAD_REQUEST) {
+            give_up(token); /* the requester is gone */
+            return;
         }
     }
     if (status != STATUS_OK) {
@@ -96,8 +109,15 @@ static void reply_to_call(const kos_msg_t *msg)
 {
     kos_token_t token = kos_msg_transfer_token(msg->metadata);
     uint32_t ticket = 0;
-    if (token != 0 && (current.reply_flags & KOS_MSG_FLAG_SEND_TOKEN) != 0 &&
-        token_offer(token, current.connection, current.mailbox_id, &ticket) != STATUS_OK) {
+    kos_status_t status = STATUS_UNAVAILABLE; /* where the caller does not agree to receive it */
+    if (token == 0) {
+        status = STATUS_OK;
+    } else if ((current.reply_flags & KOS_MSG_FLAG_SEND_TOKEN) != 0) {
+        status = token_offer(token, current.connection, current.mailbox_id, &ticket);
+    }
+    if (status == STATUS_UNAVAILABLE) {
+        give_up(token);
+    } else if (status != STATUS_OK) {
         const kos_msg_t failure = kos_msg_new_status(STATUS_INTERNAL_ERROR);
         owned_reply(&current, &failure, 0);
         return;
@@ -136,17 +156,17 @@ static void reply(const kos_msg_t *msg)
         reply_to_request(msg);
     } else if (current.owned != NULL) {
         reply_to_call(msg);
+    } else if (kos_msg_transfer_token(msg->metadata) != server_receive_slot) { /* not one that just came */
+        give_up(kos_msg_transfer_token(msg->metadata));
     }
     memset(&current, 0, sizeof current);
 }
 
 kos_status_t kos_msg_reply(kos_msg_t msg)
 {
-    if (!current.is_request && current.owned == NULL) {
-        return STATUS_NO_REPLY; /* nobody waits for one */
-    }
+    bool awaited = current.is_request || current.owned != NULL;
     reply(&msg);
-    return STATUS_OK;
+    return awaited ? STATUS_OK : STATUS_NO_REPLY;
 }
 
 /* --- events of the message servers ---------------------------------------------------------------------------- */
@@ -165,7 +185,7 @@ static bool take_event(struct connection *connection)
         } else if (answer.r[0] == KOS_EVENT_ATTACH) {
             owned_attach(connection, &answer, epoll_fd);
         } else if (answer.r[0] == KOS_EVENT_CLOSED) {
-            owned_close(connection, answer.r[1], answer.r[2] != 0);
+            owned_close(connection, answer.r[1], answer.r[2] != 0, answer.r[3] != 0);
         } else if (answer.r[0] == KOS_EVENT_REQUEST) {
             current.is_request = true;
             current.request_id = answer.r[1];

@@ -58,8 +58,8 @@ uint8_t *server_payload(void);
 
 /* From an ATTACH event. Takes over the descriptors of `answer`. */
 void owned_attach(struct connection *connection, struct answer *answer, int epoll_fd);
-/* From a CLOSED event: what was sent before is still delivered. */
-void owned_close(struct connection *connection, uint64_t id, bool offered);
+/* From a CLOSED event: what was sent before is still delivered, unless it is `dropped`. */
+void owned_close(struct connection *connection, uint64_t id, bool offered, bool dropped);
 /* Revoked by ourselves: nothing more is delivered. */
 void owned_drop_badge(uint64_t badge);
 /* Take the next message, beginning after the mailbox that was served last. → whether there was one. */

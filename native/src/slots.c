@@ -59,7 +59,7 @@ kos_status_t slot_state(const struct slot *slot)
     case KOS_TOKEN_KIND_BUFFER:
         return STATUS_OK;
     case KOS_TOKEN_KIND_MAILBOX:
-        return slot->used ? STATUS_INVALID_TOKEN : slot_mailbox_state(slot);
+        return slot->used || slot->ended ? STATUS_INVALID_TOKEN : slot_mailbox_state(slot);
     default:
         return STATUS_INVALID_TOKEN;
     }
@@ -76,6 +76,7 @@ void slot_forget(struct slot *slot)
     slot->kind = KOS_TOKEN_KIND_NONE;
     slot->flags = 0;
     slot->used = false;
+    slot->ended = false;
     slot->complained = false;
     slot->badge = 0;
     slot->connection = NULL;
@@ -135,6 +136,8 @@ kos_status_t slot_fill(struct slot *slot, struct connection *connection, const s
     }
     control_close_fds(answer);
     if (!filled) {
+        /* No memory, no descriptor left, or the other end sealed it: then the message server forgets it too. */
+        control_words(connection, KOS_OP_TOKEN_DELETE, slot_number(slot), 0, 0);
         return STATUS_NOT_ENOUGH_MEMORY;
     }
     slot->kind = arrival->kind;

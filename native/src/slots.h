@@ -23,6 +23,7 @@ struct slot {
     uint32_t kind; /* KOS_TOKEN_KIND_… */
     uint32_t flags;
     bool used;                     /* a single-use token that carried its message */
+    bool ended;                    /* the message server says so, whatever the mailbox says */
     bool complained;               /* the message server was told what its owner does */
     uint64_t badge;                /* of a token of our own */
     struct connection *connection; /* NULL: a token of our own that no message server knows yet */

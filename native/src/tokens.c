@@ -102,6 +102,8 @@ kos_status_t kos_msg_token_move(kos_token_t destination, kos_token_t source)
         to->kind = from->kind;
         to->flags = from->flags;
         to->used = from->used;
+        to->ended = from->ended;
+        to->complained = from->complained;
         to->badge = from->badge;
         to->connection = from->connection;
         to->mailbox_id = from->mailbox_id;
@@ -204,8 +206,11 @@ kos_status_t kos_msg_buffer_create(size_t size, kos_token_t token, void **memory
         if (status == STATUS_CREATED) {
             void *mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, answer.fds[0], 0);
             struct arrival arrival = {.kind = KOS_TOKEN_KIND_BUFFER, .size = size};
-            if (mapped == MAP_FAILED || slot_fill(slot, connection, &arrival, &answer) != STATUS_OK) {
+            if (mapped == MAP_FAILED) {
                 control_words(connection, KOS_OP_TOKEN_DELETE, token, 0, 0);
+                status = STATUS_NOT_ENOUGH_MEMORY;
+            } else if (slot_fill(slot, connection, &arrival, &answer) != STATUS_OK) {
+                munmap(mapped, size);
                 status = STATUS_NOT_ENOUGH_MEMORY;
             } else {
                 *memory = mapped;

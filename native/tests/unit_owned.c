@@ -121,7 +121,7 @@ static void what_was_sent_before_the_end_arrives(void)
     mailbox->queue[0].label = 1;
     publish_word(&mailbox->queue_head, 1);
     post(mailbox, KOS_ABI_REQUEST_SEND, 0, 0);
-    owned_close(&lost_connection, 5, false);
+    owned_close(&lost_connection, 5, false, false);
     post(mailbox, KOS_ABI_REQUEST_SEND, 0, 0); /* after the end: a holder that does not stop */
     publish_word(&mailbox->queue_head, 60);
     kos_assert(take() && received.msg.label == 1, "the queued one");

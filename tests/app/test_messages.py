@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import select
+import signal
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.app.system import System, system
+from tests.app.system import DEADLINE, System, system
 
 ECHO = """
 from kos import app
@@ -74,6 +77,51 @@ def client(running: System):
     started = running.start_python("client", {"echo": "client", "other": "client"}, CLIENT)
     assert started.ask("token = app.connect('echo')") == "done"
     return started
+
+
+_INTERRUPTED = """
+import signal, sys
+from kos import app
+
+class Interrupted(Exception):
+    pass
+
+def interrupt(*_):
+    global asking
+    if asking:  # once for each request
+        asking = False
+        raise Interrupted
+
+asking = False
+signal.signal(signal.SIGUSR1, interrupt)
+print("begins")
+for _ in range(3):
+    try:
+        asking = True
+        app.connect("other")
+    except Interrupted:
+        print("interrupted")
+print(app.connect("echo").call(1, 0, b"hello").payload)
+"""
+
+
+def test_a_request_for_a_connection_that_was_interrupted_is_not_in_the_way_of_the_next(running) -> None:
+    deaf = running.start_python(
+        "deaf",
+        {"other": "server"},
+        "import sys\nfrom kos import app\napp.Server().bind('other', print)\napp.ready()\nsys.stdin.read()",
+    )
+    running.servers["msg0"].event("ready", app="deaf")
+    app = running.start_python("client", {"echo": "client", "other": "client"}, _INTERRUPTED)
+    assert app.line() == "begins"
+    end = time.monotonic() + DEADLINE
+    for _ in range(3):
+        while not select.select([app.process.stdout], [], [], 0.02)[0]:  # again: it may have come too early
+            assert time.monotonic() < end
+            app.process.send_signal(signal.SIGUSR1)
+        assert app.line() == "interrupted"
+    assert app.line() == "b'hello'"
+    deaf.kill()
 
 
 def test_a_call_carries_label_param_and_payload(client) -> None:

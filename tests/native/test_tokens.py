@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -281,6 +283,56 @@ def test_a_reply_brings_a_token_only_where_it_is_wanted(client: App, server: App
         assert client.line() == f"STATUS_OK label=128 param=0 size=0 sum=0 token={token}"
         server.ask("delete 40")
     assert client.ask("info 1") == "STATUS_OK 0"
+
+
+@pytest.mark.parametrize("why", ["not wanted", "gone", "one way"])
+def test_a_token_given_in_an_answer_leaves_its_slot_though_nobody_takes_it(
+    running: System, client: App, server: App, why: str
+) -> None:
+    """An app that makes each token in the same slot goes on, whatever its clients do."""
+    connect(client, server, 0)
+    assert server.ask("create 90 0 40") == "STATUS_CREATED"
+    client.tell("send 2 9 0 0 0" if why == "one way" else "call 2 0 9 0 0 0")
+    assert server.ask(f"receive 0 {10 * SECOND}").startswith("badge=77")
+    if why == "gone":
+        client.kill()
+        running.servers["msg0"].event("disconnected", app="client")
+    server.ask("reply 128 0 0 40")
+    server.ask("receive 0 1000")
+    assert server.ask("create 91 0 40") == "STATUS_CREATED"
+
+
+def test_a_token_for_a_requester_that_is_gone_leaves_its_slot(
+    running: System, client: App, server: App
+) -> None:
+    client.tell(f"request shell 2 {FLAG_SEND_TOKEN}")
+    assert server.ask(f"receive 3 {10 * SECOND}").startswith(f"badge={REQUEST_BADGE}")
+    assert server.ask("create 90 0 40") == "STATUS_CREATED"
+    client.kill()
+    running.servers["msg0"].event("disconnected", app="client")
+    assert server.ask("reply 128 0 0 40") == "STATUS_OK"
+    assert server.ask("create 91 0 40") == "STATUS_CREATED"
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_without_a_descriptor_left_a_connection_is_refused_and_its_slot_stays_free(
+    client: App, server: App, left: int
+) -> None:
+    connect(client, server, 0, slot=6)
+    pid = client.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    free = sorted(set(range(before[0])) - {int(name) for name in os.listdir(f"/proc/{pid}/fd")})
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free[left], before[1]))
+    client.tell(f"request shell 2 {FLAG_SEND_TOKEN}")
+    server.ask(f"receive 3 {10 * SECOND}")
+    assert server.ask("create 78 0 4") == "STATUS_CREATED"
+    assert server.ask("reply 128 0 0 4") == "STATUS_OK"
+    assert client.line() == "STATUS_NOT_ENOUGH_MEMORY"
+    assert client.ask("create 500 0 2") == "STATUS_CREATED"
+    assert client.ask("delete 2") == "STATUS_OK"
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    connect(client, server, 0)
+    assert client.ask("info 2") == "STATUS_OK 0"
 
 
 def test_the_queue_is_bounded_and_its_drops_are_counted(client: App, server: App) -> None:

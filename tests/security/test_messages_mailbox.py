@@ -12,15 +12,17 @@ import mmap
 import os
 import random
 import select
+import signal
 import struct
 import time
 
 import pytest
 
 from kos.abi import message
-from kos.abi.control import Complaint, Op
+from kos.abi.control import Complaint, Event, Op
 from kos.abi.message import MAILBOX_FIELDS as FIELDS
 from kos.abi.status import Status
+from kos.device.msgserver.mailbox import F_SEAL_FUTURE_WRITE
 from tests.device.msgserver.wire import DEADLINE, Server
 
 pytestmark = pytest.mark.group("security")
@@ -109,6 +111,18 @@ def hostile_mailbox(server, name="hostile"):
     result = hostile.request_result(hostile.request("echo", 5, 3))
     assert result.status == Status.OK
     return hostile, result.words[4], RawMailbox(*result.descriptors)
+
+
+def hostile_server(server, code):
+    """A hostile app that serves a real client, and its end of their mailbox."""
+    hostile = server.app("hostile", echo="server")
+    hostile.ask(Op.BIND, 0, 99, 0, data=b"echo")
+    client = server.spawn("client", code, echo="client")
+    request = hostile.next_event()
+    hostile.ask(Op.TOKEN_CREATE, 1, message.FLAG_SEND_PAYLOAD, 3)
+    hostile.ask(Op.REPLY, request.words[1], Status.OK, 0, 3)
+    attach = hostile.next_event()
+    return hostile, client, attach.words[1], RawMailbox(*attach.descriptors)
 
 
 def until_asleep(mailbox):
@@ -265,13 +279,7 @@ print("queued", flush=True)
 
 
 def test_a_full_event_does_not_stop_a_client(server):
-    hostile = server.app("hostile", echo="server")
-    hostile.ask(Op.BIND, 0, 99, 0, data=b"echo")
-    client = server.spawn("client", QUEUER, echo="client")
-    request = hostile.next_event()
-    hostile.ask(Op.TOKEN_CREATE, 1, message.FLAG_SEND_PAYLOAD, 3)
-    hostile.ask(Op.REPLY, request.words[1], Status.OK, 0, 3)
-    mailbox = RawMailbox(*hostile.next_event().descriptors)
+    _hostile, client, _id, mailbox = hostile_server(server, QUEUER)
     fill(mailbox.event_fd)
     mailbox.store("owner_sleeping", 1)
     assert line_of(client) == "queued"
@@ -361,13 +369,7 @@ print("got", len(token.call(1).payload), flush=True)
 
 
 def test_a_server_that_answers_more_than_a_mailbox_holds_is_reported(server):
-    hostile = server.app("hostile", echo="server")
-    hostile.ask(Op.BIND, 0, 99, 0, data=b"echo")
-    client = server.spawn("client", TRUSTING, echo="client")
-    request = hostile.next_event()
-    hostile.ask(Op.TOKEN_CREATE, 1, 0, 3)
-    hostile.ask(Op.REPLY, request.words[1], Status.OK, 0, 3)
-    mailbox = RawMailbox(*hostile.next_event().descriptors)
+    _hostile, client, _id, mailbox = hostile_server(server, TRUSTING)
     while mailbox.load("request_seq") == 0:
         os.sched_yield()
     mailbox.store("reply_label", Status.OK)
@@ -376,6 +378,84 @@ def test_a_server_that_answers_more_than_a_mailbox_holds_is_reported(server):
     assert line_of(client) == "got 0"
     assert reported(server) == "client was sent a header that libkos does not write"
     mailbox.close()
+
+
+def stopped(process):
+    """It does nothing before SIGCONT."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)
+
+
+# Waits for an answer, and says which status ended that.
+WAITING = """
+from kos import app
+
+token = app.connect("echo")
+for _ in range(2):
+    try:
+        token.call(1)
+    except app.StatusError as error:
+        print(error.status.name, flush=True)
+"""
+
+
+def test_a_server_that_hides_the_end_of_a_mailbox_keeps_nobody_waiting(server):
+    """It ends the token, writes the mailbox back to open, and dies: no word of the mailbox tells of that."""
+    hostile, client, mailbox_id, mailbox = hostile_server(server, WAITING)
+    while mailbox.load("request_seq") == 0:
+        os.sched_yield()
+    stopped(client)  # we are faster than it can look
+    hostile.ask(Op.DETACH, mailbox_id)
+    mailbox.store("state", message.STATE_OPEN)
+    hostile.close()
+    client.send_signal(signal.SIGCONT)
+    assert [line_of(client), line_of(client)] == ["INVALID_TOKEN"] * 2, "once, and always"
+    assert client.wait(DEADLINE) == 0
+    mailbox.close()
+
+
+# Connects until it gets a token, and says what it got instead.
+PERSISTENT = """
+from kos import app
+
+while True:
+    try:
+        token = app.connect("echo", timeout=0)
+        break
+    except app.StatusError as error:
+        print(error.status.name, flush=True)
+print("connected", flush=True)
+"""
+
+
+def test_a_mailbox_that_its_owner_sealed_costs_its_holder_nothing(server):
+    """Whoever maps it first can forbid the other end to map it for writing."""
+    hostile = server.app("hostile", echo="server")
+    hostile.ask(Op.BIND, 0, 99, 0, data=b"echo")
+    client = server.spawn("client", PERSISTENT, echo="client")
+
+    def event_of(kind):
+        while (event := hostile.next_event()).words[0] != kind:
+            continue  # the end of the one before
+        return event
+
+    def answer(*, seal):
+        request = event_of(Event.REQUEST)
+        hostile.ask(Op.TOKEN_CREATE, 1, 0, 3)
+        stopped(client)  # so that we are first
+        hostile.ask(Op.REPLY, request.words[1], Status.OK, 0, 3)
+        event = event_of(Event.ATTACH)
+        if seal:
+            fcntl.fcntl(event.descriptors[0], fcntl.F_ADD_SEALS, F_SEAL_FUTURE_WRITE)
+        client.send_signal(signal.SIGCONT)
+        for descriptor in event.descriptors:
+            os.close(descriptor)
+
+    for _ in range(3):
+        answer(seal=True)
+        assert line_of(client) == "NOT_ENOUGH_MEMORY"
+    answer(seal=False)
+    assert line_of(client) == "connected"
 
 
 def test_one_app_can_complain_of_another_once_for_each_mailbox(server):

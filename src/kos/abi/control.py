@@ -48,7 +48,8 @@ class Op(IntEnum):
     TOKEN_DELETE = 13  # a0 slot → OK
     TOKEN_INFO = 14  # a0 slot → OK, r0 flags, r1 `TokenKind`, r2 badge where it is our own
     TOKEN_REVOKE = 15  # a0 badge → OK, r0 how many tokens stopped working
-    # Offer the token in a0 to the peer of mailbox a1 (from its holder or from its owner) → OK, r0 ticket
+    # Offer the token in a0 to the peer of mailbox a1 (from its holder or from its owner) → OK, r0 ticket;
+    # UNAVAILABLE when that peer has gone
     TRANSFER = 16
     # Take the token that the peer of mailbox a0 offered with ticket a1 into slot a2
     # → OK, r0 kind, r1 flags, r2 mailbox id, r3 size in bytes of a buffer; fds
@@ -68,6 +69,7 @@ class Op(IntEnum):
     TRACE_PEERS = 24  # the same for mailboxes made after mailbox a0 → OK; data: `trace.Peer` records
     # The other end of mailbox a0 broke the rule a1, a `Complaint`; it is named on the console → OK
     COMPLAIN = 25
+    REQUEST_CANCEL = 26  # a0 request id: nobody waits for its answer any more → OK
 
 
 class Event(IntEnum):
@@ -77,6 +79,7 @@ class Event(IntEnum):
     ATTACH = 2  # r1 mailbox id, r2 badge, r3 flags, r4 caller id; fds: mailbox, its event
     # r1 mailbox id: drop it now. Its `state` word says so too, but the holder could write that back to OPEN.
     # r2 1: its last message came with a token, which can still be accepted; DETACH follows that message
+    # r3 1: its owner revoked it: what is still in it is not taken either
     CLOSED = 3
 
 

@@ -348,6 +348,76 @@ def test_what_was_revoked_before_the_server_looked_is_never_delivered(server):
     assert station.ask(Op.NEXT_EVENT).status == Status.NO_REPLY
 
 
+def test_what_was_revoked_after_its_holder_died_is_never_delivered(server):
+    station, sensor, _mailbox = granted_and_unfetched(server)
+    sensor.socket.close()
+    assert server.wait_event("disconnected")["app"] == "sensor"
+    station.ask(Op.TOKEN_REVOKE, 1)
+    assert station.ask(Op.NEXT_EVENT).status == Status.NO_REPLY
+
+
+@pytest.mark.parametrize("ends", ["deleted", "revoked"])
+def test_an_end_says_whether_its_last_messages_count(server, ends):
+    station, sensor, mailbox = connected(server)
+    if ends == "revoked":
+        station.ask(Op.TOKEN_REVOKE, 1)
+    else:
+        sensor.ask(Op.TOKEN_DELETE, 5)
+    closed = station.ask(Op.NEXT_EVENT)
+    assert closed.words[:4] == (Event.CLOSED, mailbox, 0, ends == "revoked")
+
+
+def test_a_token_for_a_holder_that_is_gone_stays_and_is_no_violation(server):
+    station, sensor, mailbox = connected(server)
+    sensor.socket.close()
+    assert server.wait_event("disconnected")["app"] == "sensor"
+    station.ask(Op.TOKEN_CREATE, 8, 0, 6)
+    assert station.ask(Op.TRANSFER, 6, mailbox).status == Status.UNAVAILABLE
+    assert station.ask(Op.TOKEN_INFO, 6).status == Status.OK
+    station.ask(Op.READY)
+    assert server.event()["event"] == "ready", "nothing was reported before"
+
+
+def test_a_token_that_cannot_be_given_leaves_the_requester_waiting_for_another_answer(server):
+    """A single-use token stays with its first holder; its slot and the request are what they were."""
+    station, sensor, mailbox = connected(server)
+    sensor.ask(Op.TOKEN_CREATE, 8, message.TOKEN_FLAG_SINGLE_USE, 6)
+    ticket = sensor.ask(Op.TRANSFER, 6, mailbox).words[0]
+    accepted = station.ask(Op.ACCEPT, mailbox, ticket, 7)
+    close_all(accepted)
+    request_id = sensor.request("weather", 9)
+    incoming = station.next_event()
+    assert station.ask(Op.REPLY, incoming.words[1], 128, 0, 7).status == Status.UNAUTHORIZED
+    assert station.ask(Op.TOKEN_INFO, 7).status == Status.OK
+    assert sensor.ask(Op.REQUEST_RESULT, request_id).status == Status.NO_REPLY
+    assert station.ask(Op.REPLY, incoming.words[1], Status.FULL).status == Status.OK
+    assert sensor.request_result(request_id).words[0] == Status.FULL
+
+
+@pytest.mark.parametrize("when", ["before it was seen", "while it is answered", "after its answer"])
+def test_a_request_that_nobody_waits_for_any_more_leaves_nothing(server, when):
+    station, sensor = bound(server)
+    request_id = sensor.request("weather", 5)
+    incoming = None
+    if when != "before it was seen":
+        incoming = station.next_event()
+        station.ask(Op.TOKEN_CREATE, 1, 0, 3)
+    if when == "after its answer":
+        assert station.ask(Op.REPLY, incoming.words[1], 128, 0, 3).status == Status.OK
+    assert sensor.ask(Op.REQUEST_CANCEL, request_id + 1).status == Status.BAD_REQUEST
+    assert sensor.ask(Op.REQUEST_CANCEL, request_id).status == Status.OK
+    assert sensor.ask(Op.REQUEST_CANCEL, request_id).status == Status.BAD_REQUEST
+    if when == "before it was seen":
+        assert station.ask(Op.NEXT_EVENT).status == Status.NO_REPLY
+    elif when == "while it is answered":
+        assert station.ask(Op.REPLY, incoming.words[1], 128, 0, 3).status == Status.BAD_REQUEST
+        assert station.ask(Op.TOKEN_INFO, 3).status == Status.OK
+    status = server.status()
+    assert (status["sensor"]["tokens"], status["station"]["clients"]) == (0, 0)
+    assert sensor.ask(Op.TOKEN_CREATE, 1, 0, 5).status == Status.CREATED, "its slot is free"
+    sensor.request("weather", 6)
+
+
 def test_status_counts_what_each_app_holds(server):
     connected(server)
     status = server.status()

@@ -194,6 +194,19 @@ class Operations:
             words=(request.label, request.reply_param, *granted.words), data=request.reply_payload
         )
 
+    def request_cancel(self, app: App, words: Words, data: bytes) -> Answer:
+        request = app.request
+        if request is None or request.id != words[0]:
+            raise Refusal(Status.BAD_REQUEST)
+        app.request = None
+        if request.status is Status.NO_REPLY:
+            request.server.incoming.pop(request.id, None)
+            del app.slots[request.slot]
+        elif request.answered_with_token:
+            self._tables.drop(app.token(request.slot))
+            del app.slots[request.slot]
+        return OK
+
     def reply(self, app: App, words: Words, data: bytes) -> Answer:
         request_id, label, param, slot = words[:4]
         request = app.incoming.get(request_id)
@@ -201,17 +214,16 @@ class Operations:
             raise Refusal(Status.BAD_REQUEST)
         if len(data) > message.PAYLOAD_MAX_SIZE:
             raise Refusal(Status.BAD_REQUEST)
-        if slot:
-            app.usable_token(slot)
+        token = self._tables.take(app, slot) if slot else None
         client = request.client
         client.slots.pop(request.slot, None)
         request.label, request.reply_param = label, param
         if request.reply_flags & message.FLAG_SEND_PAYLOAD:
             request.reply_payload = data
         status = Status.OK
-        if slot:
+        if token:
             try:
-                self._tables.put(client, request.slot, self._tables.take(app, slot), request.port)
+                self._tables.put(client, request.slot, token, request.port)
                 request.answered_with_token = True
             except Refusal as refusal:
                 status = refusal.status
@@ -220,15 +232,15 @@ class Operations:
 
     def next_event(self, app: App, words: Words, data: bytes) -> Answer:
         if app.closed:
-            closed = app.closed.popleft()
+            closed, dropped = app.closed.popleft()
             with_token = closed in app.ended and bool(app.ended[closed].offers)
-            return Answer(Status.OK, (Event.CLOSED, closed, with_token))
+            return Answer(Status.OK, (Event.CLOSED, closed, with_token, dropped))
         if app.attach:
             mailbox = app.attach.popleft()
             words_out = (Event.ATTACH, mailbox.id, mailbox.badge, mailbox.flags, mailbox.holder.id)
             answer = self._granted_token(app, mailbox)._replace(words=words_out)
             if mailbox.closed:  # the holder is gone and left messages in it
-                app.closed.append(mailbox.id)
+                app.closed.append((mailbox.id, False))
                 answer = answer._replace(sent=mailbox.shared.release)
             return answer
         for request in app.incoming.values():
@@ -284,10 +296,10 @@ class Operations:
         side = "owner" if app is mailbox.owner else "holder"
         if side == "holder" and not mailbox.flags & message.FLAG_SEND_TOKEN:
             raise Refusal(Status.UNAUTHORIZED)
+        offer = Offer(self._tables.next_id(), self._tables.take(app, slot))
         previous = mailbox.offers.pop(side, None)
         if previous:  # its message was never read: the token goes with it
             self._tables.drop(previous.token)
-        offer = Offer(self._tables.next_id(), self._tables.take(app, slot))
         mailbox.offers[side] = offer
         mailbox.tickets[side] = offer.ticket
         return Answer(Status.OK, (offer.ticket,))

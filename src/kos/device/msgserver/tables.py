@@ -158,7 +158,8 @@ class App:
     owned: dict[int, Mailbox] = field(default_factory=dict)  # mailboxes that it answers
     buffers: set[BufferToken] = field(default_factory=set)  # that it created
     attach: deque[Mailbox] = field(default_factory=deque)
-    closed: deque[int] = field(default_factory=deque)  # ids of mailboxes that it must drop
+    # ids of mailboxes that it must drop, and whether with what is still in them
+    closed: deque[tuple[int, bool]] = field(default_factory=deque)
     ended: dict[int, Mailbox] = field(default_factory=dict)  # it owned; the last ENDED_MAILBOXES_MAX
     incoming: dict[int, ConnectionRequest] = field(default_factory=dict)
     request: ConnectionRequest | None = None
@@ -196,6 +197,8 @@ class App:
         """The open mailbox of that id of which this app is one end; raises Refusal."""
         if mailbox_id in self.owned:
             return self.owned[mailbox_id]
+        if mailbox_id in self.ended:  # its holder went, and this app does not know yet
+            raise Refusal(Status.UNAVAILABLE)
         for token in self.slots.values():
             if isinstance(token, Mailbox) and token.id == mailbox_id:
                 if token.closed:
@@ -286,7 +289,7 @@ class Tables:
         if unseen:
             owner.attach.remove(mailbox)
         else:
-            owner.closed.append(mailbox.id)
+            owner.closed.append((mailbox.id, not deliver))
             owner.announce_event()
 
     def drop_offers(self, mailbox: Mailbox) -> None:
@@ -336,6 +339,11 @@ class Tables:
         for mailbox in [each for each in owner.owned.values() if each.badge == badge]:
             self.close_mailbox(mailbox, message.STATE_REVOKED, deliver=False)
             revoked += 1
+        # Closed before, and kept only for its last messages, which nobody may read any more.
+        for mailbox in [each for each in owner.attach if each.badge == badge]:
+            owner.attach.remove(mailbox)
+            mailbox.shared.release()
+            self.drop_offers(mailbox)
         for app in self.apps.values():
             for mailbox in (*app.owned.values(), *app.ended.values()):
                 for side, offer in list(mailbox.offers.items()):
