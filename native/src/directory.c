@@ -135,7 +135,12 @@ static kos_status_t request_into(struct connection *connection, struct slot *slo
     uint8_t spare[KOS_MSG_PAYLOAD_MAX_SIZE];
     struct answer answer = {.data = msg != NULL ? kos_msg_client_payload() : spare,
                             .data_room = KOS_MSG_PAYLOAD_MAX_SIZE};
+    /* The server app may take its time: only who uses this slot waits for it. */
+    slot->awaited = true;
+    pthread_mutex_unlock(&slot->lock);
     status = fetch_result(connection, begun.r[0], &answer);
+    pthread_mutex_lock(&slot->lock);
+    slot->awaited = false;
     if (status != STATUS_OK) {
         control_close_fds(&answer);
         if (status == STATUS_NO_REPLY) { /* interrupted: without this, it would be in the way of the next one */

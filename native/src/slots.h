@@ -22,6 +22,7 @@ struct slot {
     pthread_mutex_t tokens;
     uint32_t kind; /* KOS_TOKEN_KIND_… */
     uint32_t flags;
+    bool awaited;                  /* a connection request will fill it: `use` is held, `lock` is not */
     bool used;                     /* a single-use token that carried its message */
     bool ended;                    /* the message server says so, whatever the mailbox says */
     bool complained;               /* the message server was told what its owner does */

@@ -28,7 +28,7 @@ kos_status_t kos_msg_token_slot_pool_alloc(kos_token_t *out)
     for (kos_token_t token = KOS_MSG_TOKENS_PER_APP - 1; token > 0 && status != STATUS_OK; token--) {
         struct slot *slot = slot_at(token);
         pthread_mutex_lock(&slot->lock);
-        bool empty = slot->kind == KOS_TOKEN_KIND_NONE;
+        bool empty = slot->kind == KOS_TOKEN_KIND_NONE && !slot->awaited;
         pthread_mutex_unlock(&slot->lock);
         if (empty && !reserved[token]) {
             reserved[token] = true;
@@ -160,16 +160,27 @@ kos_status_t kos_msg_token_info(kos_token_t token, kos_word_t *flags)
     return status;
 }
 
+static bool is_own(const struct slot *slot, kos_word_t badge)
+{
+    return slot->kind == KOS_TOKEN_KIND_OWN && slot->badge == badge;
+}
+
 /* Tokens with that badge that never left this app. */
 static void forget_own(kos_word_t badge)
 {
     for (kos_token_t token = 1; token < KOS_MSG_TOKENS_PER_APP; token++) {
         struct slot *slot = slot_at(token);
-        slot_hold(slot);
-        if (slot->kind == KOS_TOKEN_KIND_OWN && slot->badge == badge) {
-            slot_forget(slot);
+        /* Not `use` of every slot: another thread may have a call under way that nobody answers for long. */
+        pthread_mutex_lock(&slot->lock);
+        bool ours = is_own(slot, badge);
+        pthread_mutex_unlock(&slot->lock);
+        if (ours) {
+            slot_hold(slot);
+            if (is_own(slot, badge)) {
+                slot_forget(slot);
+            }
+            slot_release(slot);
         }
-        slot_release(slot);
     }
 }
 

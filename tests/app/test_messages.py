@@ -124,6 +124,54 @@ def test_a_request_for_a_connection_that_was_interrupted_is_not_in_the_way_of_th
     deaf.kill()
 
 
+# Waits in one thread for an app that does not answer, and serves in another.
+_WAITS_AND_SERVES = """
+import sys, threading
+from kos import app
+def wait():
+    token = app.connect("deaf")
+    if sys.argv[1] == "a call":
+        print("waits")
+        token.call(1)
+if sys.argv[1] == "a connection":
+    print("waits")
+threading.Thread(target=wait, daemon=True).start()
+server = app.Server()
+def handle(request):
+    server.revoke(server.create_token(handle)[1])
+    return request.payload
+server.bind("busy", handle)
+app.ready()
+server.serve()
+"""
+_DEAF = """
+import sys
+from kos import app
+server = app.Server()
+def never(*_):
+    print("asked")
+    sys.stdin.read()
+server.bind("deaf", never, connect=never if sys.argv[1] == "a connection" else None)
+app.ready()
+server.serve()
+"""
+
+
+@pytest.mark.parametrize("what", ["a connection", "a call"])
+def test_an_app_that_does_not_answer_holds_up_one_thread_of_another(what: str) -> None:
+    set_argument = f"import sys; sys.argv = ['', {what!r}]\n"
+    with system(msg0=["busy", "deaf"]) as running:
+        deaf = running.start_python("deaf", {"deaf": "server"}, set_argument + _DEAF)
+        running.servers["msg0"].event("ready", app="deaf")
+        access = {"busy": "server", "deaf": "client"}
+        busy = running.start_python("busy", access, set_argument + _WAITS_AND_SERVES)
+        assert busy.line() == "waits"
+        assert deaf.line() == "asked"
+        client = running.start_python("client", {"busy": "client"}, CLIENT)
+        assert client.ask("token = app.connect('busy')") == "done"
+        assert client.ask("token.call(1, 0, b'served').payload") == "b'served'"
+
+
 def test_a_call_carries_label_param_and_payload(client) -> None:
     assert client.ask("token.call(1, 0, b'hello').payload") == "b'hello'"
     assert client.ask("token.call(2, 41).param") == "42"
