@@ -357,6 +357,18 @@ class EchoServer:
         self._thread.join(TIMEOUT)
 
 
+def kill_wireguard(parent: int) -> int:
+    """Kill a process' wireguard-go, which must be there; → its pid."""
+    (pid,) = wait_for("wireguard-go", lambda: children_named(parent, "wireguard-go"))
+    os.kill(pid, signal.SIGKILL)
+    return int(pid)
+
+
+def wait_for_another_wireguard(parent: int, before: int) -> None:
+    """Until another one is in its place: the one before may look alive for a moment."""
+    wait_for("another one", lambda: children_named(parent, "wireguard-go") not in ([], [before]))
+
+
 def children_named(parent: int, name: str) -> list[int]:
     """The pids of a process' children that run this program."""
     found = []
@@ -436,8 +448,9 @@ def frames_of(path: Path) -> list[bytes]:
 def closing_all() -> Iterator[list[Any]]:
     """Things to close in reverse order."""
     things: list[Any] = []
-    try:
-        yield things
-    finally:
-        for thing in reversed(things):
-            thing()
+    with contextlib.ExitStack() as stack:  # which goes on when one of them fails
+        try:
+            yield things
+        finally:
+            for thing in things:
+                stack.callback(thing)

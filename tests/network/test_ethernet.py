@@ -22,10 +22,10 @@ from kos.services.ethernet.interface import Interface
 from kos.services.ethernet.server import EthernetServer
 from tests.network import lab
 from tests.network.lab import EchoServer, GatewayProcess, Wire
-from tests.network.test_faults import UNTIL_ANSWERED
+from tests.network.test_faults import PATIENCE, UNTIL_ANSWERED
 from tests.network.test_tunnel import ECHO, STATION
 
-pytestmark = pytest.mark.group("network")
+pytestmark = [pytest.mark.group("network"), pytest.mark.timeout(600)]
 
 
 class Machine:
@@ -278,7 +278,7 @@ def test_the_outside_sees_only_wireguard_and_dhcp(machine, record_property, caps
     began = time.monotonic()
     started(things, device.dhcp("192.0.2.180"))
     lab.wait_for("another address", lambda: device.addresses() not in (first, []))
-    device.device.run("station", UNTIL_ANSWERED, timeout=90)
+    device.device.run("station", UNTIL_ANSWERED, timeout=PATIENCE)
     seconds = round(time.monotonic() - began, 1)
     record_property("new DHCP address", seconds)
     with capsys.disabled():

@@ -9,6 +9,8 @@ import socket
 
 import pytest
 
+from kos.abi.errors import KosError
+from kos.device.network import client
 from kos.device.network.plan import AppPlan
 from kos.device.network.tunnel import HandshakeAge
 from kos.network.namespaces import in_namespace
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.group("network")
 
 ECHO = """
 import socket, sys
-with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as c:
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=80) as c:
     c.sendall(b"through the tunnel")
     c.shutdown(socket.SHUT_WR)
     data = b""
@@ -32,7 +34,7 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as c:
 PING = """
 import socket, struct, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as s:
-    s.settimeout(20)
+    s.settimeout(80)
     s.connect((sys.argv[1], 0))
     s.send(struct.pack("!BBHHH", 8, 0, 0, 0, 7) + b"are you there?")
     answer = s.recv(100)
@@ -121,18 +123,38 @@ def test_wireguard_that_dies_again_and_again_leaves_nothing(net):
     def open_files() -> int:
         return len(os.listdir(f"/proc/{keeper}/fd"))
 
-    def engine() -> list[int]:
-        return lab.children_named(keeper, "wireguard-go")
-
     counts = []
     for _ in range(3):
-        (pid,) = lab.wait_for("wireguard-go", engine)
-        os.kill(pid, signal.SIGKILL)
-        lab.wait_for("another one", lambda pid=pid: engine() not in ([], [pid]))
+        lab.wait_for_another_wireguard(keeper, lab.kill_wireguard(keeper))
         lab.wait_for("its interface", lambda: device.tunnel.ask(op="status")["ok"])
         assert device.run("station", ECHO, "10.90.0.1", "7") == "through the tunnel"
         counts.append(open_files())
     assert counts[0] == counts[1] == counts[2]
+
+
+def test_an_answer_that_comes_too_late_is_none_to_the_next_question(net, monkeypatch):
+    """Else an app would be started in another one's network, or the supervisor would fail."""
+    _wire, _gateway, device = net
+
+    def network_of(app: str) -> int:
+        join = device.client.join(app)
+        assert join is not None
+        inode = os.fstat(join.network).st_ino
+        join.close()
+        return inode
+
+    before = {app: network_of(app) for app in ("station", "camera")}
+    assert before["station"] != before["camera"]
+    keeper = device.client.process.pid
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(KosError, match="does not answer"):
+            patch.setattr(client, "ANSWER_TIMEOUT", 0.1)
+            device.client.counters()
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    assert {app: network_of(app) for app in before} == before
+    assert set(device.client.counters()) == {"station", "camera"}
 
 
 def test_the_outside_sees_only_wireguard(net):

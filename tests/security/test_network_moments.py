@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -35,7 +36,8 @@ ROUNDS = 3  # of the hammer, after each change
 
 # Sends to every target without a pause, and says so after each round.
 HAMMER = """
-import socket, sys
+import os, socket, sys
+os.set_blocking(1, False)
 own, port, targets = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 udp.setblocking(False)
@@ -51,8 +53,10 @@ while True:
         except OSError:
             pass
         tcp.close()
-    sys.stdout.write(".")
-    sys.stdout.flush()
+    try:
+        os.write(1, b".")
+    except BlockingIOError:
+        pass  # nobody looks just now, which is no reason to stop
 """
 
 
@@ -98,13 +102,13 @@ class Hammer:
     def rounds(self, count: int) -> None:
         """Wait until it has been round so often from now on."""
         assert self._process.stdout is not None
-        os.set_blocking(self._process.stdout.fileno(), False)
-        with contextlib.suppress(BlockingIOError):  # what it said before
-            while os.read(self._process.stdout.fileno(), 1 << 16):
-                continue
-        os.set_blocking(self._process.stdout.fileno(), True)
+        # Read as it is: a buffer of ours would keep what was said before.
+        said = self._process.stdout.fileno()
+        if select.select([said], [], [], 0)[0]:
+            assert os.read(said, 1 << 16), "the hammer ended"
         for _ in range(count):
-            assert self._process.stdout.read(1) == b".", "the hammer ended"
+            assert select.select([said], [], [], lab.TIMEOUT)[0], "the hammer is still"
+            assert os.read(said, 1) == b".", "the hammer ended"
 
     def close(self) -> None:
         self._process.kill()
@@ -168,8 +172,8 @@ def come_and_go(device: Device, gateway: GatewayProcess) -> None:
 
 
 def kill_wireguard(device: Device, gateway: GatewayProcess) -> None:
-    for pid in lab.children_named(device.client.process.pid, "wireguard-go"):
-        os.kill(pid, signal.SIGKILL)
+    keeper = device.client.process.pid
+    lab.wait_for_another_wireguard(keeper, lab.kill_wireguard(keeper))
     lab.wait_for("WireGuard again", lambda: device.tunnel.ask(op="status")["ok"])
     reconnect(device, gateway)
 

@@ -2,7 +2,8 @@
 
 A SEQPACKET connection, descriptor `KOS_NETWORK` of the service. The service sends one JSON object
 (`{"op": …}`) and reads one (`{"ok": true, …}` or `{"ok": false, "error": …}`); descriptors travel with the
-answer. A packet with `"event"` may come at any time between answers. Each role knows its own operations only:
+answer. An answer repeats the `number` of its request, where that has one. A packet with `"event"` may come
+at any time between answers. Each role knows its own operations only:
 
 - `ethernet`: `links` → who the interfaces are and what the host says about names; `open {interface}` → the
   descriptors of a packet socket for DHCP on it and of a UDP socket for names; `configure {interface, up,

@@ -25,7 +25,7 @@ _BOOT = (
     "from kos.device.network.keeper import main; sys.exit(main())"
 )
 START_TIMEOUT = 30.0  # seconds; WireGuard's kernel module is loaded within it on a small board
-ANSWER_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 5.0  # for what can be asked again
 
 
 class Join:
@@ -88,7 +88,7 @@ class NetworkClient:
                 start_new_session=True,
             )
         self.built = False
-        self._control.settimeout(START_TIMEOUT)
+        self._number = 0  # of the newest question
         start = {"plan": plan.to_json(), "keys": str(keys), "owned": owned}
         self._control.send(json.dumps(start).encode())
 
@@ -112,7 +112,8 @@ class NetworkClient:
 
     def counters(self) -> dict[str, dict[str, list[int]]]:
         """App → reason (`kos.device.network.rules.REASONS`) → packets and bytes."""
-        counters: dict[str, dict[str, list[int]]] = self._ask({"op": "counters"})[0]["counters"]
+        answer, _ = self._ask({"op": "counters"}, timeout=ANSWER_TIMEOUT)
+        counters: dict[str, dict[str, list[int]]] = answer["counters"]
         return counters
 
     def close(self) -> None:
@@ -125,23 +126,35 @@ class NetworkClient:
             self.process.wait()
 
     def _ask(
-        self, request: dict[str, Any], descriptors: list[int] | None = None
+        self, request: dict[str, Any], descriptors: list[int] | None = None, timeout: float = START_TIMEOUT
     ) -> tuple[dict[str, Any], list[int]]:
+        self._control.settimeout(timeout)
         try:
             if not self.built:
-                self._answer()  # to the plan
+                self._answer(None)  # to the plan
                 self.built = True
-                self._control.settimeout(ANSWER_TIMEOUT)
-            socket.send_fds(self._control, [json.dumps(request).encode()], descriptors or [])
-            return self._answer()
+            self._number += 1
+            numbered = {**request, "number": self._number}
+            socket.send_fds(self._control, [json.dumps(numbered).encode()], descriptors or [])
+            return self._answer(self._number)
         except OSError as error:
             raise KosError(f"the keeper of the network does not answer: {error}") from None
 
-    def _answer(self) -> tuple[dict[str, Any], list[int]]:
-        packet, given, _, _ = socket.recv_fds(self._control, wire.PACKET_MAX, wire.DESCRIPTORS_MAX)
-        if not packet:
-            raise KosError("the keeper of the network has ended")
-        answer = json.loads(packet)
+    def _answer(self, number: int | None) -> tuple[dict[str, Any], list[int]]:
+        """The answer to that question.
+
+        One to an earlier question, which nobody waits for any more, is dropped: it may hold another app's
+        network.
+        """
+        while True:
+            packet, given, _, _ = socket.recv_fds(self._control, wire.PACKET_MAX, wire.DESCRIPTORS_MAX)
+            if not packet:
+                raise KosError("the keeper of the network has ended")
+            answer = json.loads(packet)
+            if answer.get("number") == number:
+                break
+            for descriptor in given:
+                os.close(descriptor)
         if not answer["ok"]:
             raise KosError(f"the network: {answer['error']}")
         for descriptor in given:

@@ -59,19 +59,21 @@ class Connection:
             self._link.close()
             self.on_close()
             return
+        number = None
         try:
             if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
                 raise KosError(f"a request of more than {wire.PACKET_MAX} bytes")
-            answer, given = self._answer(packet, descriptors)
+            request = json.loads(packet)
+            number = request.get("number") if isinstance(request, dict) else None
+            answer, given = self._answer(request, descriptors)
         except (KosError, OSError, ValueError) as error:
             answer, given = {"ok": False, "error": str(error)}, []
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        self.send(answer, given)
+        self.send(answer if number is None else {**answer, "number": number}, given)
 
-    def _answer(self, packet: bytes, descriptors: list[int]) -> Answer:
-        request = json.loads(packet)
+    def _answer(self, request: Any, descriptors: list[int]) -> Answer:
         operation = self._operations.get(request.get("op")) if isinstance(request, dict) else None
         if operation is None:
             raise KosError("no such operation for this role")
