@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import paho.mqtt.client as paho
 import pytest
 
 from kos.abi import nkey
+from kos.abi.errors import KosError
 from kos.abi.session import UP_CONSOLE, UP_TELEMETRY, Console, down_subject, up_subject
+from kos.server.core.bus.process import free_port
 from kos.services.admin.identity import from_seed
 from tests.server.devices import Park
 from tests.server.running import Server, running, wait_for
@@ -26,7 +29,19 @@ SEED = b"a device of the bus' tests......"
 
 
 def run(work: Callable[[], Awaitable[Any]]) -> Any:
-    return asyncio.run(asyncio.wait_for(work(), 30))
+    return asyncio.run(asyncio.wait_for(work(), 120))
+
+
+def test_a_free_port_is_given_to_nobody_else_until_it_is_used() -> None:
+    ports = [free_port("127.0.0.1") for _ in range(200)]
+    assert len(set(ports)) == len(ports)
+    for _ in range(2000):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            assert other.getsockname()[1] not in ports
+    socket.create_server(("127.0.0.1", ports[0])).close()
+    with pytest.raises(KosError, match="cannot listen on"):
+        free_port("192.0.2.1")
 
 
 async def connect(server: Server, seed: bytes = SEED, **options: Any) -> nats.NATS:
@@ -73,7 +88,7 @@ def test_a_device_hears_and_says_only_its_own(studio: Server, devices: Park) -> 
             await client.subscribe(subject)
         # The client's flush() sends its ping ahead of what waits in its queue: only the last refusal tells.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(complete.wait(), 20)
+            await asyncio.wait_for(complete.wait(), 60)
         await client.flush()
         await client.close()
         return refusals
@@ -100,7 +115,7 @@ def test_no_key_no_entry(studio: Server) -> None:
             reader, writer = await asyncio.open_connection(host, port)
             await reader.readline()
             writer.write(b"CONNECT " + json.dumps({"verbose": True, **options}).encode() + b"\r\nPING\r\n")
-            entered.append(b"PONG" in await asyncio.wait_for(reader.read(4096), 15))
+            entered.append(b"PONG" in await asyncio.wait_for(reader.read(), 60))  # to the end: it hangs up
             writer.close()
             await writer.wait_closed()
         return entered
@@ -160,7 +175,7 @@ def test_an_mqtt_client_sends_data_for_its_device(tmp_path: Path, devices: Park)
                 at = 1_700_000_000_000
                 document = {"v": 1, "sent": at, "points": [[f"mqtt/{identity[:4]}", at, 1.0]]}
                 sent = mqtt.publish(f"kos/d/{identity}/up/telemetry", json.dumps(document), qos=1)
-                sent.wait_for_publish(20)
+                sent.wait_for_publish(60)
             mqtt.disconnect()
             mqtt.loop_stop()
             return entered[0]

@@ -110,14 +110,14 @@ def test_a_server_that_is_not_there_or_leads_elsewhere(
 ) -> None:
     words, faults = lines(name, place), []
     monkeypatch.setenv("KOS_SERVER_TOKEN", "a secret")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        away = f"http://127.0.0.1:{taken.getsockname()[1]}"
     with (
+        socket.socket() as taken,
         serving(lambda: answer(b"{}")) as (other, asked),
         serving(lambda: answer(b"", f"Location: {other}/", status="307 Elsewhere")) as (url, _),
     ):
+        taken.bind(("127.0.0.1", 0))  # nobody listens there, and nobody else can
         for where in (
-            away,
+            f"http://127.0.0.1:{taken.getsockname()[1]}",
             url,
             "ftp://127.0.0.1",
             "http://",

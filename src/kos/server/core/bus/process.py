@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT = 15.0  # seconds
 RESTART_DELAY = 0.5
+VISIT_SECONDS = 1.0  # for a connection to this machine itself
 
 
 def find_nats_server() -> Path:
@@ -31,8 +32,13 @@ def find_nats_server() -> Path:
 
 
 def free_port(host: str) -> int:
-    """A port that was free a moment ago."""
+    """A port that is free, and that the kernel gives to nobody else for a minute.
+
+    A connection to it is made and ended here. That leaves the port in TIME_WAIT (RFC 9293, 3.6.1): who asks
+    for any port gets another one, and who asks for this one and allows the reuse of addresses gets it.
+    """
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, 0))
         except OSError as error:
@@ -40,7 +46,12 @@ def free_port(host: str) -> int:
                 f"cannot listen on {host}: {error.strerror or error}",
                 hint="--bus-host names an address of ours",
             ) from error
-        return probe.getsockname()[1]
+        place = probe.getsockname()
+        with contextlib.suppress(OSError):  # a machine that may not even speak with itself
+            probe.listen(1)
+            with socket.create_connection(place, timeout=VISIT_SECONDS):
+                probe.accept()[0].close()  # the first to close is the one that waits
+        return place[1]
 
 
 class BusProcess:
