@@ -15,7 +15,7 @@ from tests.browser.accessible import check
 from tests.browser.conftest import shot
 from tests.server.archives import archive
 from tests.server.devices import Park
-from tests.server.running import PASSWORD, Server, running
+from tests.server.running import PASSWORD, Server, running, wait_for
 
 # Elements that reach out of the window and lie in nothing that scrolls.
 WIDEST = """
@@ -101,6 +101,28 @@ def test_a_manager_at_work(fresh: Server, page: Page, devices: Park, tmp_path: P
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("status")).to_contain_text("a one-time code is needed")
+
+
+def test_what_is_pressed_stays_until_it_is_let_go(fresh: Server, page: Page, devices: Park) -> None:
+    """A list that was drawn anew under the pointer would lose the click."""
+    (first,) = devices.add(1, fresh.bus_port, salt="first")
+    cookies = fresh.login().cookies
+    page.context.add_cookies([{"name": "kos_session", "value": cookies["kos_session"], "url": fresh.url}])
+    page.goto(fresh.url)
+    row = page.get_by_role("row").filter(has=page.locator(f'a[href="/devices/{first.id}"]'))
+    button = row.get_by_role("button", name="Accept")
+    button.hover()
+    page.mouse.down()
+    pressed = button.element_handle()
+    (second,) = devices.add(1, fresh.bus_port, salt="second")
+    wait_for(lambda: fresh.login().get(f"/api/v1/devices/{second.id}").is_success, "it shows up")
+    with page.expect_response(lambda answer: second.id in answer.text()):
+        page.evaluate("document.body.dispatchEvent(new CustomEvent('live-device'))")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert pressed.evaluate("(one) => one.isConnected")
+    page.mouse.up()
+    expect(button).to_have_count(0)
+    expect(page.locator(f'a[href="/devices/{second.id}"]')).to_be_visible()
 
 
 @pytest.mark.parametrize(

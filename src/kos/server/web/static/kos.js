@@ -118,6 +118,7 @@ const looks = (one) => [one.tagName, one.getAttribute("href"), one.dataset.api, 
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { target, serverResponse, xhr } = event.detail;
   if (xhr.status !== 200 || !target.id) return;
+  if (pressed && target.contains(pressed)) { event.detail.shouldSwap = false; late = true; return; }
   if (shown.get(target.id) === serverResponse) { event.detail.shouldSwap = false; return; }
   shown.set(target.id, serverResponse);
   const open = [...target.querySelectorAll("details[open][id]")].map((one) => one.id);
@@ -130,6 +131,17 @@ document.addEventListener("htmx:afterSettle", ({ target }) => {
   if (on === null || document.activeElement !== document.body) return;
   [...target.querySelectorAll("a, button, summary, input, select")].find((one) => looks(one) === on)?.focus({ preventScroll: true });
 });
+
+// What a pointer is pressed on stays until it is let go, or the click would be lost; the answer is asked for again.
+let pressed = null, late = false;
+addEventListener("pointerdown", (event) => { pressed = event.target; }, true);
+for (const kind of ["pointerup", "pointercancel"]) {
+  addEventListener(kind, () => {
+    pressed = null;
+    if (late) setTimeout(() => ["device", "rollout"].forEach((topic) => document.body.dispatchEvent(new CustomEvent(`live-${topic}`))));
+    late = false;
+  }, true);
+}
 
 // Many notices become few questions, and the last notice is never left out.
 const LIVE_EVERY = document.getElementById("devices") ? 1000 : 500; // ms; the list of a whole fleet costs more
