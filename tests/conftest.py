@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Each group with what it covers; the slow ones first, so that they run beside the many short ones.
 GROUPS = {
@@ -21,6 +22,13 @@ GROUPS = {
 }
 NOT_APPLICABLE = "not applicable:"  # a skip for this reason names no missing tool
 FIGURES = "figures"  # the property of a report that holds what its test measured
+
+# The same draws in every run, so that a test fails with the change that broke it and with no other; and no
+# judgement by time, because the machine may be busy. `./test -- --hypothesis-profile=explore` draws anew.
+_STEADY = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("steady", derandomize=True, **_STEADY)
+settings.register_profile("explore", derandomize=False, **_STEADY)
+settings.load_profile("steady")
 
 # On Debian an ordinary user has no nft, dnsmasq or losetup in PATH.
 os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -79,12 +80,20 @@ def test_one_byte_over_the_limit_does_not_travel() -> None:
 
 
 def test_depth_is_limited() -> None:
-    @dataclass
-    class Deep:
-        value: dict[str, dict[str, int]]
+    def nested(levels: int) -> tuple[type, object]:
+        """A dataclass with so many levels of dictionaries in it, and a value of it."""
+        kind: Any = int
+        value: Any = 1
+        for _ in range(levels):
+            kind, value = dict[str, kind], {"a": value}
+        made = make_dataclass("Deep", [("value", kind)])
+        return made, made(value)
 
-    assert decode(Deep, b'{"value": {"a": {"b": 1}}}') == Deep({"a": {"b": 1}})
-    assert DEPTH_MAX == 16
+    kind, value = nested(DEPTH_MAX - 2)  # the dataclass and the number are levels too
+    assert decode(kind, encode(value)) == value
+    kind, value = nested(DEPTH_MAX - 1)
+    with pytest.raises(ValueError, match="too deep"):
+        decode(kind, encode(value))
 
 
 def test_other_types_are_named() -> None:
