@@ -25,6 +25,7 @@ from kos.device.control import ControlClient
 from kos.device.launcher import cache_folder, host_launcher
 
 DEADLINE = 90.0  # seconds that a test waits for an event before it gives up
+AFTER_FAILURE = 5.0  # seconds once a wait has failed: tests that share a system do not each wait for so long
 ROOT = Path(__file__).resolve().parents[2]
 UNPRIVILEGED = 65534  # the uid that a test run by root uses as its ordinary user
 
@@ -138,6 +139,7 @@ class RunningSystem:
             env=changed,
         )
         self.lines: list[str] = []
+        self.patience = float("inf")  # seconds at most for a wait; few once one has failed
         self._arrived: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -182,7 +184,7 @@ class RunningSystem:
     ) -> str:
         """The n-th console line with this text; fails with all lines so far when it does not come in time."""
         matches = (lambda line: wanted in line) if isinstance(wanted, str) else wanted
-        end = time.monotonic() + deadline
+        end = time.monotonic() + min(deadline, self.patience)
         seen = 0
         while True:
             while seen < len(self.lines):
@@ -192,9 +194,12 @@ class RunningSystem:
                     return self.lines[seen - 1]
             try:
                 line = self._arrived.get(timeout=max(0.0, end - time.monotonic()))
+                if line is None:
+                    self._arrived.put(None)  # for the next one who waits: nothing comes any more
             except queue.Empty:
                 line = None
             if line is None:
+                self.patience = AFTER_FAILURE
                 raise AssertionError(f"no line with {wanted!r} among:\n" + "\n".join(self.lines))
             self.lines.append(line)
 

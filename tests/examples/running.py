@@ -42,12 +42,14 @@ class Run:
             self._arrived.put(line.rstrip("\n"))
         self._arrived.put(None)
 
-    def wait_for(self, pattern: str) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = DEADLINE) -> re.Match[str]:
         """The first console line after those seen so far that matches."""
-        end = time.monotonic() + DEADLINE
+        end = time.monotonic() + seconds
         while True:
             try:
                 line = self._arrived.get(timeout=max(0.0, end - time.monotonic()))
+                if line is None:
+                    self._arrived.put(None)  # for the next one who waits: nothing comes any more
             except queue.Empty:
                 line = None
             if line is None:
@@ -56,10 +58,10 @@ class Run:
             if match := re.search(pattern, line):
                 return match
 
-    def expect(self, pattern: str) -> None:
+    def expect(self, pattern: str, seconds: float = DEADLINE) -> None:
         """A console line that was seen or is yet to come: lines of different apps have no order."""
         if not self.seen(pattern):
-            self.wait_for(pattern)
+            self.wait_for(pattern, seconds)
 
     def seen(self, pattern: str) -> list[str]:
         return [line for line in self.lines if re.search(pattern, line)]

@@ -9,7 +9,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,7 +152,7 @@ class Device:
     def __post_init__(self) -> None:
         self.lines: list[tuple[float, str]] = []
         self._news = threading.Condition()
-        self._ended = False
+        self._ended = self._failed = False
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -170,8 +170,12 @@ class Device:
             self._news.notify_all()
 
     def wait_for(self, pattern: str, after: int = 0, seconds: float = BOOT_SECONDS) -> int:
-        """The number of the first console line after `after` lines that holds the pattern."""
-        deadline = time.monotonic() + seconds
+        """The number of the first console line after `after` lines that holds the pattern.
+
+        Once a wait has failed, only what is there already is found: tests that share a device do not each
+        wait for what comes no more.
+        """
+        deadline = time.monotonic() + (0.0 if self._failed else seconds)
         with self._news:
             while True:
                 for number in range(after, len(self.lines)):
@@ -180,9 +184,21 @@ class Device:
                 after = max(after, len(self.lines))
                 left = deadline - time.monotonic()
                 if left <= 0 or self._ended:
+                    self._failed = True
                     raise AssertionError(
                         f"{pattern!r} did not come; the console ended with:\n{self.text()[-3000:]}"
                     )
+                self._news.wait(left)
+
+    def until(self, check: Callable[[], object], what: str, seconds: float = BOOT_SECONDS) -> None:
+        """Wait until something is true of the console; looks at each new line, with the patience of above."""
+        deadline = time.monotonic() + (0.0 if self._failed else seconds)
+        with self._news:
+            while not check():
+                left = deadline - time.monotonic()
+                if left <= 0 or self._ended:
+                    self._failed = True
+                    raise AssertionError(f"{what}: not so; the console ended with:\n{self.text()[-3000:]}")
                 self._news.wait(left)
 
     def text(self) -> str:

@@ -16,7 +16,7 @@ from kos.network.namespaces import in_namespace
 from kos.tool.request import RunRequest
 from kos.tool.runners.qemu_arm_virt import make
 from tests.examples.running import Run
-from tests.integration.qemu_device import PLATFORM, needs_sdk
+from tests.integration.qemu_device import BOOT_SECONDS, PLATFORM, needs_sdk
 from tests.network import lab
 from tests.network.lab import EchoServer, GatewayProcess, Wire
 
@@ -109,11 +109,15 @@ def test_an_app_of_the_real_image_reaches_the_gateway(tmp_path):
         options = ("-p", PLATFORM, "--keys", str(tmp_path / "keys"))
         run = in_namespace(wire.gateway, lambda: Run(folder, environ, *options))
         things.append(run.stop)
-        for step in (r"generation 1", r"starts", r"of 7 apps ready"):
-            run.wait_for(step)
-        run.wait_for(r"probe +\| echo from the real image 10\.90\.1\.2")
-        run.wait_for(r"probe +\| ping from the real image")
-        run.wait_for(r"probe +\| refused 80")
+        for step in (
+            r"generation 1",
+            r"starts",
+            r"of 7 apps ready",
+            r"probe +\| echo from the real image 10\.90\.1\.2",
+            r"probe +\| ping from the real image",
+            r"probe +\| refused 80",
+        ):
+            run.expect(step, BOOT_SECONDS)
         assert not run.seen("reached")
         (report,) = gateway.status()["devices"]
         assert report["rx_bytes"] > 0

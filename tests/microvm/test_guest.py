@@ -11,9 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,7 @@ pytestmark = [pytest.mark.group("microvm"), pytest.mark.timeout(600)]
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/vmm_example"
 MIB = 1 << 20
 END_SECONDS = 90.0
+TRIES = 10
 FLOOD_KIB = 100 << 10  # of output that nobody keeps
 
 
@@ -111,15 +114,12 @@ def test_disks_console_network_and_a_graceful_stop(image: Path, tmp_path: Path) 
         one.wait_for("disk vde, 4096 KiB, writable, start 1")
         one.wait_for("vmm: ready")
         one.wait_for("guest: hello to you", one.type("hello"))
-        said = one.type(f"connect 10.0.2.2:{port}")
-        connection, _ = listener.accept()
-        with connection:
-            connection.sendall(b"welcome\n")
-        one.wait_for(f'guest: reached 10.0.2.2:{port}, it says "welcome"', said)
-        line = one.wait_for("vmm: status ", one.type("status"))
-        status = json.loads(one.lines[line][1].partition("status ")[2])
+        threading.Thread(target=welcome_all, args=[listener], daemon=True).start()
+        # A guest waits four seconds for what it connects to, which a busy machine may need.
+        assert any("welcome" in connected(one, f"10.0.2.2:{port}") for _ in range(TRIES))
+        status = counters_of(one)
         assert status["disks"]["blank.img"]["wr_bytes"] > 0 and status["cpu_seconds"] > 0
-        assert status["resident"] > 0 and "disks_error" not in status
+        assert status["resident"] > 0
         one.process.send_signal(signal.SIGTERM)
         assert one.ended() == 0
         one.wait_for("vmm: stopped")
@@ -178,6 +178,36 @@ def test_a_guest_reaches_what_its_app_reaches_and_nothing_else(image: Path, tmp_
         os.kill(qemu_of(one), signal.SIGKILL)
         assert one.ended() == 1
         one.wait_for("vmm: QEMU ended with status -9")
+
+
+def welcome_all(listener: socket.socket) -> None:
+    """Greet whoever comes, until the listener is closed."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(END_SECONDS)
+                connection.sendall(b"welcome\n")
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(1 << 12):  # to the end, or closing would take the greeting back
+                    pass
+
+
+def connected(one: Running, place: str) -> str:
+    """What the guest says of its way to a place."""
+    said = one.type(f"connect {place}")
+    return one.lines[one.wait_for(f"guest: (reached {place}, it says|{place} cannot be reached)", said)][1]
+
+
+def counters_of(one: Running) -> dict[str, Any]:
+    """What the service tells of its guest. QEMU has a second for its disks, which a busy machine may need."""
+    deadline = time.monotonic() + END_SECONDS
+    while True:
+        line = one.wait_for("vmm: status ", one.type("status"))
+        found = json.loads(one.lines[line][1].partition("status ")[2])
+        if "disks_error" not in found:
+            return found
+        assert time.monotonic() < deadline, found
 
 
 def qemu_of(one: Running) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kos.abi.errors import KosError
 from kos.device.control import ControlClient
 from kos.device.control.stream import StreamReader
-from tests.device.systems import DEADLINE, RunningSystem
+from tests.device.systems import AFTER_FAILURE, DEADLINE, RunningSystem
 
 
 class ShellReader:
@@ -16,7 +17,8 @@ class ShellReader:
     def __init__(self, system: RunningSystem, app: str, kind: str = "shell", who: str = "a test") -> None:
         self.client = ControlClient(system.directory)
         self.stream: StreamReader = self.client.stream(kind, app, who)
-        self.client._socket.settimeout(DEADLINE)
+        self.client._socket.settimeout(min(DEADLINE, system.patience))
+        self._system = system
         self._rest = b""
 
     def __enter__(self) -> ShellReader:
@@ -31,7 +33,11 @@ class ShellReader:
     def next(self) -> dict[str, Any]:
         """The next object; {} at the end."""
         while b"\n" not in self._rest:
-            data = self.stream.receive()
+            try:
+                data = self.stream.receive()
+            except (TimeoutError, KosError):
+                self._system.patience = AFTER_FAILURE  # of the tests that share it
+                raise
             if not data:
                 return {}
             self._rest += data
