@@ -231,6 +231,7 @@ class Device:
         self.wire = wire
         self.user = user
         self.key = key or KeyPair.new()
+        self.patience = TIMEOUT  # seconds for an answer
         folder.mkdir(exist_ok=True)
         self.write_key(self.key)
         self.client = in_namespace(

@@ -28,7 +28,8 @@ IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 def tool(namespace: int, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     command = [*prefix, sys.executable, "-m", "kos.tool", *arguments]
     return in_namespace(
-        namespace, lambda: subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        namespace,
+        lambda: subprocess.run(command, capture_output=True, text=True, timeout=lab.TIMEOUT, check=False),
     )
 
 
@@ -85,7 +86,7 @@ def test_enabled_twice_and_undone_completely(host):
     assert reaches(board, outside) is None
     first = tool(here, "network.enable_forwarding", "--interface", "board0")
     assert first.returncode == 0, first.stderr
-    assert reaches(board, outside) == "192.0.2.1"
+    lab.wait_for("a way out", lambda: reaches(board, outside) == "192.0.2.1")
     assert reaches(outside, board, "10.5.0.2") is None
     after = state_of(here)
     second = tool(here, "network.enable_forwarding", "--interface", "board0")

@@ -33,7 +33,7 @@ def main():
         time.sleep(0.05)
     status = json.loads(tunnel.call(INTERNET_STATUS).payload)
     print("status", status["state"], status["address"], status["gateway"], flush=True)
-    with socket.create_connection((status["gateway"], 7), timeout=20) as c:
+    with socket.create_connection((status["gateway"], 7), timeout=80) as c:
         c.sendall(b"hello from an app")
         print("echo", c.recv(100).decode(), c.getsockname()[0], flush=True)
     print("name", socket.gethostbyname("echo.kos"), flush=True)
@@ -54,10 +54,10 @@ ATTACKER = """
 import errno, socket, time
 from kos import app
 
-def attempt(family, kind, address):
+def attempt(family, kind, address, seconds=3):
     try:
         with socket.socket(family, kind) as s:
-            s.settimeout(3)
+            s.settimeout(seconds)
             s.connect(address)
             if kind == socket.SOCK_DGRAM:
                 s.send(b"x")
@@ -73,7 +73,7 @@ def main():
     while not tunnel.call(1).param:
         time.sleep(0.05)
     for name, *how in (
-        ("allowed", four, tcp, ("10.90.0.1", 7)),
+        ("allowed", four, tcp, ("10.90.0.1", 7), 80),
         ("neighbour", four, tcp, ("10.90.1.2", 80)),
         ("hub", four, udp, ("192.0.0.8", 53)),
         ("local network", four, tcp, ("192.0.2.20", 80)),

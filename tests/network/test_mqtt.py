@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,9 @@ from tests.network import lab
 from tests.network.bus import MQTT_PORT, PORT, READER, Bus
 from tests.network.lab import GatewayProcess, KeyPair, Wire
 from tests.network.test_host_system import service
+from tests.server.records import Mosquitto
 
-pytestmark = pytest.mark.group("network")
+pytestmark = [pytest.mark.group("network"), pytest.mark.timeout(600)]
 
 RESTART = {"backoff_initial": 0.01, "backoff_max": 0.1, "window": 60.0}
 # Publishes a day of readings, one a minute, then says so; then as many single ones as it is told by its
@@ -40,7 +40,7 @@ def main():
     client.max_inflight_messages_set(100)
     client.connect("127.0.0.1", 1883)
     client.loop_start()
-    client.publish("hello/world", b"first", qos=1).wait_for_publish(30)
+    client.publish("hello/world", b"first", qos=1).wait_for_publish(200)
     print("published", flush=True)
     # Until the server has it, and until the server is away.
     while json.loads(relay.call(1).payload)["stored"] < 1:
@@ -49,7 +49,7 @@ def main():
     while json.loads(relay.call(1).payload)["connected"]:
         time.sleep(0.05)
     last = [client.publish("weather/temperature", str(minute), qos=1) for minute in range(1440)][-1]
-    last.wait_for_publish(60)
+    last.wait_for_publish(200)
     print("a day", json.loads(relay.call(1).payload)["waiting"], flush=True)
     while True:
         time.sleep(60)
@@ -120,15 +120,19 @@ def system(tmp_path):
             (directory / f"keys/{name}.key").write_bytes(private)
             (directory / f"keys/{name}.key").chmod(0o600)
             (directory / f"keys/{name}.pub").write_bytes(shown)
+        device = nkey.device_id(public)
+        # It listens before anything is published: nobody keeps a message for who comes later.
+        reader = foreign_reader(wire, device)
+        things.append(reader.close)
         with in_namespace(wire.device, lambda: RunningSystem(directory)) as running:
-            yield wire, bus, running, nkey.device_id(public)
+            yield bus, running, device, reader
 
 
 def test_a_day_offline_is_replayed_once_and_in_order(system):
-    wire, bus, running, device = system
+    bus, running, device, reader = system
     topic = f"kos/d/{device}/up/data/station"
-    reader = foreign_reader(wire, device, 1)
-    assert reader.communicate(timeout=lab.TIMEOUT)[0] == f"{topic}/hello/world first\n"
+    lab.wait_for("the first message", reader.messages)
+    assert reader.messages() == [(f"{topic}/hello/world", "first")]
     running.wait_for("stored")
     bus.kill()
     running.wait_for("a day 1440")
@@ -141,7 +145,7 @@ def test_a_day_offline_is_replayed_once_and_in_order(system):
         kill_relay(running)
     while (stored := len(bus.messages())) < 1441:
         kill_relay(running)
-        lab.wait_for("the relay goes on", lambda stored=stored: len(bus.messages()) > stored, timeout=60)
+        lab.wait_for("the relay goes on", lambda stored=stored: len(bus.messages()) > stored)
     stored = bus.messages()
     prefix = f"kos.d.{device}.up.data.station"
     assert stored[0] == (f"{prefix}.hello.world", b"first")
@@ -157,9 +161,9 @@ def kill_relay(running: RunningSystem) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def foreign_reader(wire: Wire, device: str, count: int) -> subprocess.Popen[str]:
-    """mosquitto's client, which others wrote."""
-    command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(MQTT_PORT), "-u", READER["user"]]
-    command += ["-P", READER["password"], "-q", "1", "-V", "311", "-F", "%t %p"]
-    command += ["-t", f"kos/d/{device}/up/data/#", "-C", str(count)]
-    return in_namespace(wire.gateway, lambda: subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+def foreign_reader(wire: Wire, device: str) -> Mosquitto:
+    """Somebody at the bus who hears what a device publishes from now on."""
+    topic = f"kos/d/{device}/up/data/#"
+    reader = in_namespace(wire.gateway, lambda: Mosquitto(MQTT_PORT, topic, READER["password"], qos=1))
+    reader.wait_until_it_listens()
+    return reader

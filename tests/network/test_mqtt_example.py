@@ -14,8 +14,9 @@ from kos.keys import pairs
 from kos.network.namespaces import in_namespace
 from tests.examples.running import Run
 from tests.network import lab
-from tests.network.bus import MQTT_PORT, PORT, READER, Bus
+from tests.network.bus import PORT, Bus
 from tests.network.lab import GatewayProcess, Wire
+from tests.network.test_mqtt import foreign_reader
 
 pytestmark = [pytest.mark.group("network"), pytest.mark.timeout(600)]
 
@@ -40,22 +41,8 @@ def test_what_both_apps_publish_arrives(tmp_path):
         gateway = GatewayProcess(wire, tmp_path / "gateway", user=False, services=[f"bus={PORT}"])
         things.append(gateway.stop)
         gateway.allow({"device-1": (public["tunnel"], ["10.90.1.2/32"])})
-        command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(MQTT_PORT), "-u", READER["user"]]
-        command += [
-            "-P",
-            READER["password"],
-            "-q",
-            "1",
-            "-F",
-            "%t %p",
-            "-C",
-            "8",
-            "-t",
-            f"kos/d/{device}/up/data/#",
-        ]
-        reader = in_namespace(
-            wire.gateway, lambda: subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        )
+        reader = foreign_reader(wire, device)
+        things.append(reader.close)
         environ = {
             "TUNNEL_PEER_ENDPOINT": f"{lab.GATEWAY_ADDRESS}:51820",
             "TUNNEL_PEER_KEY": gateway.public_key,
@@ -65,12 +52,11 @@ def test_what_both_apps_publish_arrives(tmp_path):
         things.append(run.stop)
         run.wait_for(r"station +\| published reading 1: 20\.1 °C")
         run.expect(r"meter +\| published count 1")
-        lines = reader.communicate(timeout=60)[0].splitlines()
+        lab.wait_for("eight messages", lambda: len(reader.messages()) >= 8)
+        heard = reader.messages()
         prefix = f"kos/d/{device}/up/data"
-        temperatures = [
-            line.split()[1] for line in lines if line.startswith(f"{prefix}/station/weather/temperature ")
-        ]
-        counts = [line.split()[1] for line in lines if line.startswith(f"{prefix}/meter/energy/count ")]
-        assert len(temperatures) + len(counts) == 8
+        temperatures = [value for topic, value in heard if topic == f"{prefix}/station/weather/temperature"]
+        counts = [value for topic, value in heard if topic == f"{prefix}/meter/energy/count"]
+        assert len(temperatures) + len(counts) == len(heard)
         assert temperatures == [f"{20 + n % 10 / 10:.1f}" for n in range(1, len(temperatures) + 1)]
         assert counts == [str(n) for n in range(1, len(counts) + 1)]

@@ -4,6 +4,7 @@ more.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -77,7 +78,7 @@ class ServerProcess:
         done = in_namespace(
             self._wire.gateway,
             lambda: subprocess.run(
-                command, env=self._environ, capture_output=True, text=True, timeout=60, check=False
+                command, env=self._environ, capture_output=True, text=True, timeout=lab.TIMEOUT, check=False
             ),
         )
         assert done.returncode == 0, done.stderr
@@ -86,9 +87,12 @@ class ServerProcess:
     def gateways(self) -> list[int]:
         """The pids of the gateway that it runs."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [
-            int(pid) for pid in children if b"server.gateway" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
+        found = []
+        for pid in children:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it may end while we look
+                if b"server.gateway" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(int(pid))
+        return found
 
     def close(self) -> None:
         self.process.terminate()

@@ -108,11 +108,11 @@ class LossyWire:
 
 
 class Mosquitto:
-    """mosquitto's client, which others wrote, reading everything that it may."""
+    """mosquitto's client, which others wrote, reading everything that it may, from where it is started."""
 
-    def __init__(self, port: int, topic: str, password: str = "") -> None:
+    def __init__(self, port: int, topic: str, password: str = "", qos: int = 0) -> None:
         command = ["stdbuf", "-oL", "mosquitto_sub", "-d", "-h", "127.0.0.1", "-p", str(port), "-V", "311"]
-        command += ["-u", "reader", "-P", password, "-t", topic, "-F", "message %t %p"]
+        command += ["-u", "reader", "-P", password, "-q", str(qos), "-t", topic, "-F", "message %t %p"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self._text = b""
 
@@ -128,7 +128,7 @@ class Mosquitto:
         return self._text.decode().splitlines()
 
     def wait_until_it_listens(self) -> None:
-        wait_for(lambda: any("Subscribed" in line for line in self.lines()), "the reader listens", 60)
+        wait_for(lambda: any("Subscribed" in line for line in self.lines()), "the reader listens")
 
     def messages(self) -> list[tuple[str, str]]:
         """Topic and payload of each message."""
