@@ -10,6 +10,8 @@ from typing import Any
 
 from kos.services.admin.simulator import Behaviour, SimulatedDevice, fleet
 
+DEADLINE = 90.0  # seconds for whatever a test asks of them
+
 
 class Park:
     """Runs simulated devices."""
@@ -26,7 +28,7 @@ class Park:
         async def run() -> Any:
             return function(*arguments)
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(DEADLINE)
 
     def add(
         self, count: int, port: int | list[int], behaviour: Behaviour | None = None, salt: str = ""
@@ -54,9 +56,9 @@ class Park:
             await asyncio.gather(*rest, return_exceptions=True)
             await asyncio.get_running_loop().shutdown_default_executor()
 
-        asyncio.run_coroutine_threadsafe(settle(), self.loop).result(30)
+        asyncio.run_coroutine_threadsafe(settle(), self.loop).result(DEADLINE)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(90)
+        self._thread.join(DEADLINE)
         self.loop.close()
 
 

@@ -9,11 +9,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from kos.server.core.bus.process import free_port
 
+DEADLINE = 120.0  # seconds until it answers: one that was killed looks through its log first
 USERS = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 
 
@@ -63,13 +65,16 @@ class Instance:
         options = ["-D", str(self._folder / "data"), "-p", str(self._port), "-k", str(self._folder)]
         # `fsync=off`: the tests never cut the power, and the machine is shared.
         options += ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60"]
-        for _ in range(300):
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
             with (self._folder / "log").open("wb") as log:
                 command = [_program("postgres"), *options]
                 process = subprocess.Popen(command, user=self._user, cwd="/", stdout=log, stderr=log)
-            for _ in range(300):
-                if process.poll() is None and _answers(self._folder, self._port):
+            while process.poll() is None and time.monotonic() < end:
+                if _answers(self._folder, self._port):
                     return process
+            process.kill()
+            process.wait()
             if "still in use" not in (self._folder / "log").read_text():
                 break  # else: children of one that was killed are still ending
         raise AssertionError("PostgreSQL does not start: " + (self._folder / "log").read_text())

@@ -18,7 +18,7 @@ from kos.server.core.bus.process import free_port
 from kos.server.core.services import Services
 from kos.server.settings import Settings
 
-DEADLINE = 60.0  # seconds that anything may take
+DEADLINE = 120.0  # seconds that anything may take
 LOGINS = 1000  # at once, from one address
 PASSWORD = "a password of the tests"
 

@@ -29,7 +29,7 @@ from tests.server.devices import Park
 from tests.server.receivers import Received, hook
 from tests.server.running import DEADLINE, PASSWORD, wait_for
 
-pytestmark = [pytest.mark.group("server"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.group("server"), pytest.mark.timeout(1200)]
 
 DEVICES = 9
 BASE = clock_ms()  # not long ago: what is old is removed
@@ -98,7 +98,7 @@ class Installation:
             except httpx.TransportError:
                 return False
 
-        wait_for(ready, "the server is ready", 60)
+        wait_for(ready, "the server is ready")
         login = {"email": "admin@localhost", "password": PASSWORD}
         client.post("/api/v1/login", json=login).raise_for_status()
         page = client.get("/").text
@@ -155,18 +155,18 @@ def test_any_one_may_die(installation: Installation, devices: Park, tmp_path: Pa
     ]
     assert clients[0].post("/api/v1/keys", json={"keys": announced}).status_code == 201
     made = devices.add(DEVICES, installation.bus_ports, behaviour, "cluster")
-    wait_for(lambda: all(device.joined.is_set() for device in made), "all devices join", 60)
+    wait_for(lambda: all(device.joined.is_set() for device in made), "all devices join")
     query = {"query": "platform:host online:true", "limit": 1}
     wait_for(
-        lambda: clients[1].get("/api/v1/devices", params=query).json()["total"] == DEVICES, "all are seen", 60
+        lambda: clients[1].get("/api/v1/devices", params=query).json()["total"] == DEVICES, "all are seen"
     )
     release = clients[0].post("/api/v1/releases", content=archive(tmp_path, "2.0").read_bytes()).json()
-    plan = {"phases": ["3", "100%"], "parallel": 2, "device_timeout": 90}
+    plan = {"phases": ["3", "100%"], "parallel": 2, "device_timeout": 200}
     body = {"name": "cluster", "release_id": release["id"], "plan": plan}
     rollout = clients[1].post("/api/v1/rollouts", json=body).json()
     path = f"/api/v1/rollouts/{rollout['id']}"
     measure(devices, made, 0)
-    wait_for(lambda: clients[0].get(path).json()["counts"].get("healthy"), "the rollout moves", 60)
+    wait_for(lambda: clients[0].get(path).json()["counts"].get("healthy"), "the rollout moves")
 
     leader = installation.leader(clients)
     left = clients[leader]
@@ -182,15 +182,14 @@ def test_any_one_may_die(installation: Installation, devices: Park, tmp_path: Pa
             installation.database.kill_and_start()
     measure(devices, made, POINTS)
 
-    done = wait_for(lambda: (found := left.get(path).json())["state"] == "done" and found, "it finishes", 90)
+    done = wait_for(lambda: (found := left.get(path).json())["state"] == "done" and found, "it finishes", 240)
     assert done["counts"] == {"healthy": DEVICES}
     assert [device.installs for device in made] == [1] * DEVICES, "no device was updated twice"
-    wait_for(lambda: not any(device.session.waiting for device in made), "all is acknowledged", 60)
+    wait_for(lambda: not any(device.session.waiting for device in made), "all is acknowledged")
     for device in made:
         wait_for(
             lambda device=device: len(stored(left, device.id)) >= 2 * POINTS,
             "every acknowledged point is stored",
-            60,
         )
         assert stored(left, device.id) == [float(number) for number in range(2 * POINTS)], "and none twice"
 
@@ -227,7 +226,7 @@ def test_a_notification_outlives_the_server_that_sends_it(installation: Installa
             answer = left.get("/api/v1/notifications/deliveries")
             return answer.is_success and [one["state"] for one in answer.json()] == ["sent"] * 4
 
-        wait_for(all_sent, "the other server sends what is left", 120)
+        wait_for(all_sent, "the other server sends what is left", 240)
         ids = far_end.ids()
         assert ids[:2] == [ids[0]] * 2, "the first one is repeated under its id"
         events = [event["id"] for one in far_end.received[1:] for event in json.loads(one.body)["events"]]

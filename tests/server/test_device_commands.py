@@ -36,20 +36,22 @@ def test_a_device_is_traced_through_its_server(studio: Server, tmp_path: Path) -
                 one["args"]["name"]: one["pid"] for one in events if one["name"] == "process_name"
             }
 
-        def sleeper() -> Any:
-            """A trace in which an app that does nothing sleeps; its records come when they come."""
+        def all_seen() -> bool:
+            """A trace in which an app that does nothing sleeps and two speak; records come when they come."""
             events, names = traced()
+            ends = {one["id"]: one["pid"] for one in events if one["ph"] == "f"}
+            arrows = {(one["pid"], ends[one["id"]]) for one in events if one["ph"] == "s"}
             sleeps = any(one["ph"] == "B" and one["pid"] == names.get("key_store") for one in events)
-            return sleeps and (events, names)
+            return sleeps and (names.get("wx"), names.get("station")) in arrows
 
-        events, names = wait_for(sleeper, "the key store is seen to sleep")
-        ends = {one["id"]: one["pid"] for one in events if one["ph"] == "f"}
-        arrows = {(one["pid"], ends[one["id"]]) for one in events if one["ph"] == "s"}
-        assert (names["wx"], names["station"]) in arrows
+        wait_for(all_seen, "the key store sleeps, and wx speaks to the station")
 
-        done = kos_tool("trace", *place, "--seconds", "0.5", "--app", "wx", "--json")
-        found = json.loads(done.stdout)
-        assert list(found["apps"]) == ["wx"] and found["apps"]["wx"]["calls"] > 0
+        def of_wx() -> dict[str, Any]:
+            done = kos_tool("trace", *place, "--seconds", "1", "--app", "wx", "--json")
+            return json.loads(done.stdout)
+
+        found = wait_for(lambda: (now := of_wx())["apps"].get("wx", {}).get("calls") and now, "wx calls")
+        assert list(found["apps"]) == ["wx"]
         assert found["ports"][0]["port"] == "weather_protocol"
         with going_on("trace", *place, output=tmp_path / "traced") as trace:
             trace.until_printed("tracing; Ctrl-C ends it")

@@ -24,6 +24,9 @@ from tests.server.running import PASSWORD, Server, running
 pytestmark = pytest.mark.group("server")
 
 
+PERSON = {"sub": "42", "email": "ada@example.org", "email_verified": True, "name": "Ada"}
+
+
 def b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
@@ -39,7 +42,7 @@ class Idp:
         self.rsa = rsa.generate_private_key(65537, 2048)
         self.ec = ec.generate_private_key(ec.SECP256R1())
         self.algorithm = "RS256"
-        self.person = {"sub": "42", "email": "ada@example.org", "email_verified": True, "name": "Ada"}
+        self.person: dict[str, Any] = dict(PERSON)
         self.lie: dict[str, Any] = {}
         self.header: dict[str, Any] = {}
         self.codes: dict[str, dict[str, str]] = {}
@@ -131,6 +134,7 @@ def provider() -> Iterator[Idp]:
 @pytest.fixture
 def idp(provider: Idp) -> Idp:
     provider.lie, provider.header, provider.algorithm = {}, {}, "RS256"
+    provider.person = dict(PERSON)
     return provider
 
 

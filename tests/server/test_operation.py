@@ -170,7 +170,7 @@ def test_there_is_a_database_of_each_version_that_was_released() -> None:
 def test_the_command_line_drives_a_server(studio: Server, tmp_path: Path) -> None:
     def tool(*arguments: str) -> object:
         command = [sys.executable, "-m", "kos.tool", *arguments, "--server", studio.url, "--json"]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        found = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
         assert found.returncode == 0, found.stderr
         return json.loads(found.stdout)
 
@@ -190,7 +190,7 @@ def test_the_command_line_drives_a_server(studio: Server, tmp_path: Path) -> Non
         "--server",
         studio.url,
     ]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert refused.returncode == 1 and "an overlay says" in refused.stderr
 
 

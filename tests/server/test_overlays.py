@@ -44,7 +44,6 @@ class Board:
                 (now := self.state())["update_version"] == version and now["update_state"] in ENDS and now
             ),
             "the device says what became of it",
-            60,
         )
 
 

@@ -36,7 +36,6 @@ def test_upgrade_and_revert(studio: Server, tmp_path: Path) -> None:
             return wait_for(
                 lambda: (now := state())["update_version"] == version and now["update_state"] in ends and now,
                 "the device says what became of it",
-                60,
             )
 
         wait_for(lambda: state()["apps"].get("pump", {}).get("state") == "running", "it runs")

@@ -114,7 +114,7 @@ def test_a_day_is_replayed_once_and_in_order_whatever_is_lost(tmp_path: Path) ->
                     reader.wait_until_it_listens()
                     yield server
                     expected = len(readings(server))
-                    wait_for(lambda: len(read) + len(reader.messages()) >= expected, "the reader has all", 60)
+                    wait_for(lambda: len(read) + len(reader.messages()) >= expected, "the reader has all")
                     read.extend(reader.messages())
                     repeated += server.services.ingest.repeated
                 finally:

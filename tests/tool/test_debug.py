@@ -95,6 +95,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             pairs.generate(directory / "keys", sorted(pairs.DEVICE_KEYS.items()))
             with RunningSystem(directory) as system:
                 system.wait_for("| level ", times=3)
+                system.wait_for("broken: killed by SIGSEGV")
                 patch.setenv("DEBUGINFOD_URLS", "")
                 yield folder
                 system.wait_for("| level ", times=sum("| level" in line for line in system.lines) + 3)
@@ -107,7 +108,7 @@ def debug(project: Path, *commands: str, options: tuple[str, ...] = ()) -> str:
     for each in commands:
         command += ["-x", each]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL, check=False
+        command, capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL, check=False
     )
     return done.stdout + done.stderr
 
