@@ -26,7 +26,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
         [sys.executable, "-I", "-S", "-B", "-c", RUN % str(folder), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
         env={"KOS_APP_NAME": "demo", **environment},
     )

@@ -10,7 +10,7 @@ import pytest
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, timeout=60, check=False
+        [str(word) for word in command], capture_output=True, text=True, timeout=200, check=False
     )
 
 

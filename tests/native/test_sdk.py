@@ -14,6 +14,8 @@ from kos.build.target import target
 from kos.build.toolchain import Toolchain
 from tests.app.system import system
 
+pytestmark = pytest.mark.timeout(900)
+
 FIND_PACKAGE = """
 cmake_minimum_required(VERSION 3.25)
 project(app LANGUAGES C)
@@ -89,7 +91,7 @@ def build(folder: Path, name: str = "host") -> Path:
     ]
     for command in (configure, [_tool("cmake"), "--build", str(folder / "build")]):
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=110
+            command, env=environment, capture_output=True, text=True, check=False, timeout=280
         )
         assert done.returncode == 0, done.stdout + done.stderr
     return folder / "build" / "app"

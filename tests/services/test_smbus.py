@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import smbus2
 
-from kos.services.i2c.environment import Environment
 from tests.device.systems import RunningSystem, install
 from tests.services.systems import client, ports_of, service
+from tests.services.weather import was_so
 
 PORT = "kos_i2c2_protocol"
 SEED = 42
@@ -227,11 +227,8 @@ DRIVERS = {
 def test_a_driver_from_pypi_reads_the_simulated_weather(tmp_path: Path, driver: str) -> None:
     packages, source = DRIVERS[driver]
     apps = {"i2c2_server": bus_of({"user": [0x76, 0x77]}), "user": client(source, PORT)}
-    before = Environment(SEED).at(time.time())
+    began = time.time()
     with started(tmp_path, apps, packages) as system:
         line = system.wait_for("| measured ")
     temperature, pressure, humidity = map(float, line.split("measured ")[1].split())
-    assert temperature == pytest.approx(before.temperature, abs=0.05)
-    assert pressure * 100 == pytest.approx(before.pressure, abs=5)
-    if driver == "rpi_bme280":
-        assert humidity == pytest.approx(before.humidity, abs=0.2)
+    assert was_so(SEED, began, temperature, pressure * 100, humidity), line

@@ -224,7 +224,7 @@ class Reader:
 
     def wait_for(self, wanted: bytes) -> None:
         with self.news:
-            assert self.news.wait_for(lambda: wanted in self.got, 10.0), self.got
+            assert self.news.wait_for(lambda: wanted in self.got, 90.0), self.got
 
 
 def test_a_person_sees_what_was_said_last_and_types() -> None:

@@ -14,7 +14,7 @@ from kos.abi.errors import KosError
 from kos.tool.bundle import bundle
 from tests.setup.test_environment import SCRIPT, tree  # noqa: F401
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 
 def wheel(folder: Path) -> Path:
@@ -46,7 +46,7 @@ def test_a_machine_without_a_network_sets_itself_up(tree: Path, tmp_path: Path) 
     nowhere = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     nowhere |= {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": "/dev/null"}
     command = ["sh", str(there / "start"), str(there), "server"]
-    done = subprocess.run(command, env=nowhere, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, env=nowhere, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     asked = [str(there / ".venv/bin/python"), "-c", "import bundled_thing; print(bundled_thing.WORD)"]
     assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == "from the bundle\n"

@@ -34,7 +34,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def shell(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "kos.tool", "toolbox.remote_shell", *arguments]
-    return subprocess.run(command, input=typed, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, input=typed, capture_output=True, text=True, timeout=200, check=False)
 
 
 def test_lines_are_run_and_what_they_print_is_printed(system: str) -> None:

@@ -37,6 +37,7 @@ def left_behind(runtime: dict[str, str]) -> list[Path]:
 
 
 def processes_of(text: str) -> list[int]:
+    """Who is there with this in its command line."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():

@@ -35,7 +35,7 @@ class Stream:
 
     def wait_for(self, wanted: bytes) -> None:
         with self.news:
-            assert self.news.wait_for(lambda: self.sent == wanted, 10.0), self.sent
+            assert self.news.wait_for(lambda: self.sent == wanted, 90.0), self.sent
 
 
 def test_keys_go_as_they_are_pressed_and_the_terminal_is_given_back(monkeypatch: pytest.MonkeyPatch):

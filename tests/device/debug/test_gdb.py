@@ -67,7 +67,7 @@ def gdb(system: RunningSystem, *commands: str) -> str:
         command,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         stdin=subprocess.DEVNULL,
         env=environment,
         check=False,
