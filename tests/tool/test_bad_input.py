@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -32,13 +35,13 @@ def state(root: Path) -> dict[str, str]:
     }
 
 
-def refuse(place: Path, *arguments: str, expect: str) -> None:
+def refuse(place: Path, *arguments: str, expect: str, **environment: str) -> None:
     """The command must fail as the user's mistake, say why and what next, and leave everything as it was."""
     runtime = place / "runtime"
     runtime.mkdir(mode=0o700, exist_ok=True)
     (runtime / "kos").mkdir(mode=0o700, exist_ok=True)
     before = state(place)
-    done = kos_tool(*arguments, cwd=place, XDG_RUNTIME_DIR=str(runtime))
+    done = kos_tool(*arguments, cwd=place, XDG_RUNTIME_DIR=str(runtime), **environment)
     assert done.returncode == 1, done.stderr
     assert expect in done.stderr
     assert done.stderr.startswith(("error: ", "• ")) and "\nhint: " in done.stderr, done.stderr
@@ -116,6 +119,34 @@ def test_settings(place, text, expect):
 def test_archives(place, command, content):
     (place / "bad.zip").write_bytes(content)
     refuse(place, command, "bad.zip", expect="bad.zip")
+
+
+def test_keys_for_a_studio_that_listens(place):
+    """A device's keys are made once there is a device."""
+    with socket.create_server(("127.0.0.1", 0)) as bus:
+
+        def greet() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = bus.accept()
+                    with connection:
+                        connection.sendall(b"INFO {}\r\n")
+
+        threading.Thread(target=greet, daemon=True).start()
+        (place / "bad.zip").write_bytes(b"nothing")
+        (place / "state").mkdir()
+        port = str(bus.getsockname()[1])
+        refuse(
+            place, "run", "bad.zip", expect="bad.zip",
+            KOS_SERVER_BUS_PORT=port, XDG_STATE_HOME=str(place / "state"),
+        )  # fmt: skip
+        bus.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("command", PROJECT_COMMANDS)
+def test_a_system_that_is_no_text(place, command):
+    put(place / "binary", system_py="x\0y")
+    refuse(place, command, "binary", expect="system.py")
 
 
 def test_an_archive_of_another_platform(place):

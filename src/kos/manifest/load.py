@@ -65,7 +65,9 @@ def load_project(directory: Path, environment: Mapping[str, str] | None = None) 
             hint="name a system project, or make one with: kos-tool new.system NAME",
         )
     file = file.resolve()
-    read_bounded(file, limits.PROJECT_SYSTEM_BYTES_MAX)
+    if b"\0" in read_bounded(file, limits.PROJECT_SYSTEM_BYTES_MAX):
+        # Not left to Python: to 3.11.2 it is no SyntaxError.
+        raise ManifestError("source code cannot contain null bytes", where=str(file), hint="is it Python?")
     config = load_config(file.parent / CONFIG_FILE, os.environ if environment is None else environment)
     with _user_errors(file.parent, file):
         module = _import(file)

@@ -84,19 +84,36 @@ def _no_right_over_files() -> Iterator[None]:
 def tree(root: Path) -> dict[str, tuple[int, int, str]]:
     """Everything below with its mode, size and contents; not what is only kept to be faster."""
     found = {}
-    for folder, folders, names in os.walk(root):
-        folders[:] = [one for one in folders if one not in ("__pycache__", ".cache")]
-        for name in (*folders, *names):
-            path = Path(folder, name)
-            status = path.lstat()
-            content = ""
-            if stat.S_ISLNK(status.st_mode):
-                content = os.readlink(path)
-            elif stat.S_ISREG(status.st_mode) and status.st_blocks * 512 >= status.st_size:  # not sparse
-                content = hashlib.sha256(path.read_bytes()).hexdigest()
-            size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
-            found[str(path.relative_to(root))] = (status.st_mode, size, content)
+    with contextlib.ExitStack() as until_read:
+        for folder, folders, names in os.walk(root):
+            folders[:] = [one for one in folders if one not in ("__pycache__", ".cache")]
+            for name in (*folders, *names):
+                path = Path(folder, name)
+                status = path.lstat()
+                content = ""
+                if stat.S_ISLNK(status.st_mode):
+                    content = os.readlink(path)
+                elif stat.S_ISDIR(status.st_mode):
+                    until_read.enter_context(_let_in(path, status.st_mode))
+                elif stat.S_ISREG(status.st_mode) and status.st_blocks * 512 >= status.st_size:  # not sparse
+                    with _let_in(path, status.st_mode):
+                        content = hashlib.sha256(path.read_bytes()).hexdigest()
+                size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
+                found[str(path.relative_to(root))] = (status.st_mode, size, content)
     return found
+
+
+@contextlib.contextmanager
+def _let_in(path: Path, mode: int) -> Iterator[None]:
+    """For the time, an ordinary user may read what of its own it has shut."""
+    if os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
+        yield
+        return
+    path.chmod(stat.S_IMODE(mode) | 0o500)
+    try:
+        yield
+    finally:
+        path.chmod(stat.S_IMODE(mode))
 
 
 def refused(capfd: pytest.CaptureFixture[str], place: Path, words: Sequence[str], *named: str) -> list[str]:

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from kos.abi.errors import KosError
@@ -62,13 +61,16 @@ def _die_with_parent() -> None:
 
 
 @contextmanager
-def started(request: RunRequest, *, built: Built | None = None, quiet: bool = False) -> Iterator[HostRun]:
+def started(
+    request: RunRequest, *, built: Built | None = None, quiet: bool = False, for_studio: bool = False
+) -> Iterator[HostRun]:
     """Start a system; at the end it is stopped and its directory removed.
 
     Args:
         request: what to run.
         built: the system, where it is built already.
         quiet: the console is not printed.
+        for_studio: where a Studio listens and the request names no keys, it is the same device each time.
     """
     packages.require("run")
     # Set-up built it for the user who ran it; for another one our compiler takes most of a minute.
@@ -77,7 +79,10 @@ def started(request: RunRequest, *, built: Built | None = None, quiet: bool = Fa
         manifest = install_built(built, staging) if built else request.install(staging)
         with runs.new(request.run_name(manifest)) as directory:
             staging.rename(directory)
-            install_keys(directory / "keys", request.keys)
+            keys = request.keys
+            if keys is None and for_studio and studio.listens():
+                keys = studio.device_keys(request.source)
+            install_keys(directory / "keys", keys)
             command = [sys.executable, "-m", "kos.device.supervisor", "--dir", str(directory)]
             process = subprocess.Popen(
                 [*command, "--quiet"] if quiet else command,
@@ -95,9 +100,10 @@ def started(request: RunRequest, *, built: Built | None = None, quiet: bool = Fa
 def run(request: RunRequest) -> int:
     """Run a system until it ends or Ctrl-C."""
     request.refuse_board()
-    if request.keys is None and studio.listens():
-        request = replace(request, keys=studio.device_keys(request.source))
-    with started(request) as system, studio.attached(system.directory, system.manifest.name) as seen:
+    with (
+        started(request, for_studio=True) as system,
+        studio.attached(system.directory, system.manifest.name) as seen,
+    ):
         where = ", see it in Studio" if seen else ""
         output.step(f"{system.manifest.name} runs{where}; Ctrl-C stops it")
         try:
