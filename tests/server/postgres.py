@@ -57,6 +57,15 @@ class Instance:
         self._process.wait()
         self._process = self._started()
 
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """It is not there inside."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self._process = self._started()
+
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)  # does not wait for clients that are still connected
         self._process.wait(90)

@@ -106,6 +106,14 @@ def test_only_the_device_makes_itself_healthy() -> None:
     assert rules.observe(rules.BOOTED, 7, Observed(7, "healthy", True)) == rules.HEALTHY
 
 
+def test_whose_words_were_not_read_yet_is_not_silent() -> None:
+    plan, members = Plan(phases=("100%",), device_timeout=60), [Member("a", 0, rules.BOOTED, 0.0)]
+    decided = [
+        advance(plan, rules.RUNNING, 0, 0.0, members, 1000.0, heard).time_out for heard in (59.0, 61.0)
+    ]
+    assert decided == [(), ("a",)]
+
+
 def test_a_busy_device_waits() -> None:
     members = [Member("a", 0, rules.PENDING, None, free=False), Member("b", 0, rules.PENDING)]
     assert advance(Plan(phases=("100%",)), rules.RUNNING, 0, 0.0, members, 0.0).offer == ("b",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI, Request
@@ -13,12 +14,15 @@ from kos.abi.errors import KosError
 from kos.abi.version import VERSION
 from kos.server.api import ROUTERS
 from kos.server.core import problems
+from kos.server.core.db import away
 from kos.server.core.services import Services
 from kos.server.core.telemetry import Traced
 from kos.server.settings import Settings
 from kos.server.web.headers import Headers
 from kos.server.web.pages import PAGES
 from kos.server.web.render import FOLDER, problem_page
+
+log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -60,4 +64,12 @@ def create_app(settings: Settings) -> FastAPI:
             return problem_page(request, error)
         return await problems.on_kos_error(request, error)
 
+    async def database_failed(request: Request, error: Exception) -> Response:
+        if not away.is_away(error):
+            raise error
+        log.warning("%s %s: the database is away: %s", request.method, request.url.path, away.reason(error))
+        return await refused(request, problems.DatabaseAway())
+
+    for kind in away.ERRORS:
+        app.add_exception_handler(kind, database_failed)
     return app

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from typing import Annotated, Any
 
@@ -26,10 +27,12 @@ from kos.server.api.devices import accepted, ask
 from kos.server.core.auth import audit
 from kos.server.core.auth.guard import identify_socket, services
 from kos.server.core.auth.permissions import Principal
+from kos.server.core.db import away
 from kos.server.core.devices.streams import DeviceStream, open_stream
-from kos.server.core.problems import Conflict, Forbidden, Unauthorized
+from kos.server.core.problems import Conflict, DatabaseAway, Forbidden, Unauthorized
 from kos.server.core.services import Services
 
+log = logging.getLogger(__name__)
 router = APIRouter(prefix="/api/v1", tags=["streams"], responses=ERRORS)
 
 CHECK_EVERY = 10.0  # seconds between two looks at whether the reader still may
@@ -85,6 +88,9 @@ async def stream(
     except (Unauthorized, Forbidden):
         await socket.close(REFUSED)  # before it is accepted: the handshake is answered with 403
         return
+    except away.ERRORS as error:
+        await _say_away(socket, error)
+        return
     await socket.accept()
     try:
         await asyncio.to_thread(_may_begin, own, principal, device_id, kind, app)
@@ -99,10 +105,12 @@ async def stream(
                 seconds = round(time.monotonic() - began, 1)
                 detail = {"app": app, "kind": kind, "reason": reason, "seconds": seconds}
                 detail |= {"received": open_one.received, "sent": open_one.sent}
-                await asyncio.shield(asyncio.to_thread(_note, own, principal, "close", device_id, detail))
+                await asyncio.shield(asyncio.to_thread(_note_close, own, principal, device_id, detail))
         await _say_closed(socket, reason, None)
     except KosError as error:
         await _say_closed(socket, error.message, error.hint)
+    except away.ERRORS as error:
+        await _say_away(socket, error)
 
 
 def _admit(socket: WebSocket, kind: str) -> Principal:
@@ -122,9 +130,13 @@ def _may_begin(own: Services, principal: Principal, device_id: str, kind: str, a
         audit.record(session, principal, "device.stream.open", device_id, app=app, kind=kind)
 
 
-def _note(own: Services, principal: Principal, what: str, device_id: str, detail: dict[str, Any]) -> None:
-    with own.database.write() as session:
-        audit.record(session, principal, f"device.stream.{what}", device_id, **detail)
+def _note_close(own: Services, principal: Principal, device_id: str, detail: dict[str, Any]) -> None:
+    try:
+        with own.database.write() as session:
+            audit.record(session, principal, "device.stream.close", device_id, **detail)
+    except away.ERRORS as error:
+        # The audit log has its beginning; the end is here.
+        log.error("%s: stream of %s closed: %s: %s", device_id, principal.name, detail, away.reason(error))
 
 
 async def _carry(socket: WebSocket, one: DeviceStream, kind: str) -> str:
@@ -187,6 +199,19 @@ async def _still_allowed(socket: WebSocket, kind: str) -> str:
             await asyncio.to_thread(_admit, socket, kind)
         except KosError as error:
             return error.message
+        except away.ERRORS as error:
+            # Nobody can take the right away while the database is: what is open stays.
+            if not away.is_away(error):
+                raise
+
+
+async def _say_away(socket: WebSocket, error: Exception) -> None:
+    if not away.is_away(error):
+        raise error
+    told = DatabaseAway()
+    with contextlib.suppress(RuntimeError):  # it is accepted already
+        await socket.accept()
+    await _say_closed(socket, told.message, told.hint)
 
 
 async def _say_closed(socket: WebSocket, reason: str, hint: str | None) -> None:

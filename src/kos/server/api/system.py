@@ -16,6 +16,8 @@ from kos.server.core.problems import Unavailable
 
 router = APIRouter(tags=["system"], responses=ERRORS)
 
+PROBE_TIMEOUT = 5.0  # seconds
+
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
@@ -25,18 +27,25 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(own: Own) -> dict[str, str]:
-    """Database and bus answer too."""
+    """Database and bus answer too, each within five seconds."""
 
-    def probe() -> None:
+    def ask_database() -> None:
         with own.database.read() as session:
             session.execute(text("SELECT 1"))
 
-    try:
-        await asyncio.wait_for(asyncio.to_thread(probe), 5.0)
-    except Exception as error:
-        raise Unavailable("the database does not answer") from error
-    if not own.bus.client.is_connected:
-        raise Unavailable("the bus does not answer")
+    async def ask_bus() -> None:
+        if not own.bus.client.is_connected:
+            raise ConnectionError
+        await own.bus.settle()  # a connection says nothing: a bus that stands still keeps it open
+
+    # Both at once: who asks waits for the slower one only.
+    probes = {"database": asyncio.to_thread(ask_database), "bus": ask_bus()}
+    answers = await asyncio.gather(
+        *(asyncio.wait_for(probe, PROBE_TIMEOUT) for probe in probes.values()), return_exceptions=True
+    )
+    for name, answer in zip(probes, answers, strict=True):
+        if isinstance(answer, BaseException):
+            raise Unavailable(f"the {name} does not answer") from answer
     return {"status": "ready"}
 
 

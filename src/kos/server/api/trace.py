@@ -14,6 +14,7 @@ from kos.abi.trace_frame import parse
 from kos.server.api.common import ERRORS, CanOperateDevices, DeviceId, Own
 from kos.server.api.devices import ask
 from kos.server.api.live import EVENT_STREAM, KEEP_ALIVE, EventStream, event
+from kos.server.core.db import away
 from kos.tracing import Timeline
 
 router = APIRouter(prefix="/api/v1", tags=["live"], responses=ERRORS)
@@ -52,6 +53,11 @@ async def trace(request: Request, own: Own, principal: CanOperateDevices, device
                     except KosError as error:
                         yield event("stopped", {"detail": error.message, "hint": error.hint})
                         return
+                    except away.ERRORS as error:
+                        # Who might a moment ago may still: no right is taken away while the database is.
+                        if not away.is_away(error):
+                            raise
+                        await own.bus.request(device_id, METHOD_TRACE_START, {"seconds": LEASE})
                 if monotonic() >= quiet_until:
                     quiet_until = monotonic() + KEEP_ALIVE
                     yield ": still here\n\n"

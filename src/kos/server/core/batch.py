@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from kos.server.core.db.away import is_away, reason
+
 log = logging.getLogger(__name__)
 
 In = TypeVar("In")
@@ -66,7 +68,10 @@ class Batcher(Generic[In, Out]):
         try:
             results = await asyncio.to_thread(self._handle, [value for value, _ in batch])
         except Exception as error:
-            log.exception("batch of %d failed", len(batch))
+            if is_away(error):
+                log.warning("batch of %d waits, the database is away: %s", len(batch), reason(error))
+            else:
+                log.exception("batch of %d failed", len(batch))
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

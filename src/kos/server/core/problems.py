@@ -53,6 +53,20 @@ class Unavailable(Problem):
     status = 503
 
 
+class DatabaseAway(Unavailable):
+    """What a request is told that the database did not serve."""
+
+    def __init__(self) -> None:
+        super().__init__("the database is away", hint="try again in a moment")
+
+
+RETRY_AFTER = 2  # seconds: what is away is most often back soon
+MORE_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER)}}
+RETRY_HEADER = {
+    "Retry-After": {"description": "Seconds until it is worth asking again", "schema": {"type": "integer"}}
+}
+
+
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status"],
@@ -70,7 +84,11 @@ SCHEMA: dict[str, Any] = {
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI `responses` of an endpoint that may answer with these problems."""
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": SCHEMA}}}
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": SCHEMA}},
+            **({"headers": RETRY_HEADER} if status == 503 else {}),
+        }
         for status in statuses
     }
 
@@ -81,8 +99,7 @@ def problem(status: int, detail: str = "", **more: str | None) -> JSONResponse:
     if detail:
         body["detail"] = detail
     body |= {key: value for key, value in more.items() if value}
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
+    return JSONResponse(body, status, headers=MORE_HEADERS.get(status), media_type=MEDIA_TYPE)
 
 
 async def on_kos_error(_request: Request, error: Exception) -> JSONResponse:

@@ -80,9 +80,17 @@ class Services:
         self.office = Office(settings)
         self.sender = Sender(self.database, self.office)
         self.ingest = Ingest(self.database, self.bus, self.live, self.wake, self.tracer)
-        self.presence = Presence(settings, self.database, self.bus, self.live)
+        self.presence = Presence(
+            settings, self.database, self.bus, self.live, lambda: self.ingest.known_until
+        )
         self.rollouts = RolloutEngine(
-            settings, self.database, self.sessions, self.live, self.wake, self.tracer
+            settings,
+            self.database,
+            self.sessions,
+            self.live,
+            self.wake,
+            self.tracer,
+            lambda: self.ingest.known_until,
         )
         self.worker = Worker(
             self.database,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
+from kos.server.core.db.away import is_away, reason
 from kos.server.core.db.database import Database
 from kos.server.core.lease import RENEW, acquire, release
 
@@ -34,7 +35,10 @@ class Worker:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         if self.active:
-            await asyncio.to_thread(release, self.database, LEASE, self.holder)
+            try:
+                await asyncio.to_thread(release, self.database, LEASE, self.holder)
+            except Exception as error:  # then it runs out by itself
+                log.warning("lease: %s", reason(error))
 
     async def _run(self) -> None:
         running: list[asyncio.Task[None]] = []
@@ -55,7 +59,7 @@ class Worker:
         try:
             return await asyncio.to_thread(acquire, self.database, LEASE, self.holder)
         except Exception as error:  # the database is away: without it nobody may be sure of the lease
-            log.warning("lease: %s", error)
+            log.warning("lease: %s", reason(error))
             return False
 
     async def _forever(self, job: Job) -> None:
@@ -63,8 +67,11 @@ class Worker:
             try:
                 await job()
                 return
-            except Exception:
-                log.exception("a background job failed; it starts anew")
+            except Exception as error:
+                if is_away(error):
+                    log.warning("a background job waits, the database is away: %s", reason(error))
+                else:
+                    log.exception("a background job failed; it starts anew")
                 await asyncio.sleep(1.0)
 
 

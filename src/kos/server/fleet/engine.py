@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -48,8 +48,10 @@ class RolloutEngine:
         live: Live,
         wake: asyncio.Event,
         tracer: Tracer,
+        known_until: Callable[[], int],
     ) -> None:
         self.tracer = tracer
+        self.known_until = known_until
         self.settings = settings
         self.database = database
         self.sessions = sessions
@@ -114,6 +116,7 @@ class RolloutEngine:
                 rollout.phase_at / 1000,
                 _members(session, rollout, entries, devices),
                 now() / 1000,
+                min(now(), self.known_until()) / 1000,
             )
             for identity in decision.time_out:
                 reason = f"silent: not healthy within {plan.device_timeout:g} s"

@@ -223,15 +223,26 @@ def in_window(plan: Plan, at: float) -> bool:
 
 
 def advance(
-    plan: Plan, state: str, phase: int, phase_at: float, members: Sequence[Member], at: float
+    plan: Plan,
+    state: str,
+    phase: int,
+    phase_at: float,
+    members: Sequence[Member],
+    at: float,
+    heard: float = math.inf,
 ) -> Decision:
-    """What to do with a rollout at the time `at` (seconds). Deciding twice on the same facts is harmless."""
+    """What to do with a rollout at the time `at` (seconds). Deciding twice on the same facts is harmless.
+
+    What devices said after `heard` is not known yet: none of them is silent because of it.
+    """
     if state not in ACTIVE:
         return Decision(state, phase)
     late = tuple(
         one.device
         for one in members
-        if one.state in UNDER_WAY and one.offered_at is not None and at - one.offered_at > plan.device_timeout
+        if one.state in UNDER_WAY
+        and one.offered_at is not None
+        and min(at, heard) - one.offered_at > plan.device_timeout
     )
     members = (
         [

@@ -15,7 +15,7 @@ from kos.abi.session import refused
 from kos.abi.version import VERSION
 from kos.server.core.auth.guard import identify, services
 from kos.server.core.auth.permissions import Principal
-from kos.server.core.problems import Problem, Unauthorized
+from kos.server.core.problems import MORE_HEADERS, DatabaseAway, Problem, Unauthorized
 from kos.server.web.crash import crash_of
 
 FOLDER = Path(__file__).parent
@@ -97,6 +97,7 @@ def problem_page(request: Request, error: Problem) -> Response:
     """A refusal as a page; whoever is not logged in goes to the log-in."""
     if isinstance(error, Unauthorized) and "hx-request" not in request.headers:
         return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
-    response = page(request, "problem.html", None, error=error)
+    response = page(request, "problem.html", None, error=error, waits=isinstance(error, DatabaseAway))
     response.status_code = error.status
+    response.headers.update(MORE_HEADERS.get(error.status, {}))
     return response

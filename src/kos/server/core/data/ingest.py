@@ -39,7 +39,7 @@ from kos.server.core.data.points import PointWriter, Row, corrected, measured
 from kos.server.core.data.positions import Positions
 from kos.server.core.data.reports import apply_report, metric_points
 from kos.server.core.db.database import Database
-from kos.server.core.db.models import Device, DeviceEvent, IngestOffset, LogLine, Organisation
+from kos.server.core.db.models import Device, DeviceEvent, IngestOffset, LogLine, Organisation, now
 from kos.server.core.devices.identity import ACCEPTED
 from kos.server.core.live import Live
 from kos.server.core.telemetry import Tracer
@@ -93,6 +93,7 @@ class Ingest:
         self.points = PointWriter()
         self.alarms = AlarmBook()
         self.outlet = Outlet(bus)
+        self.known_until = 0  # ms: what devices sent until then is in the database; 0: nothing is known yet
         self.stored = 0
         self.refused = 0
         self.repeated = 0  # records that came again, or before one that they must follow
@@ -113,9 +114,12 @@ class Ingest:
                     try:
                         messages = await consumer.fetch(BATCH, timeout=WAIT)
                     except nats.errors.TimeoutError:
-                        await consumer.consumer_info()  # raises when the bus has lost it
+                        info = await consumer.consumer_info()  # raises when the bus has lost it
+                        self._reached(info.num_pending, self.known_until)
                         continue
                     last = await self._take(messages)
+                    newest = messages[-1].metadata
+                    self._reached(newest.num_pending, int(newest.timestamp.timestamp() * 1000))
                     if last - purged >= PURGE_EVERY:
                         await self.bus.client.jetstream().purge_stream(STREAM, seq=last + 1)
                         purged = last
@@ -135,7 +139,12 @@ class Ingest:
             num_replicas=1,
         )
         info = await stream.add_consumer(STREAM, config)
+        self._reached(info.num_pending, self.known_until)
         return await stream.pull_subscribe_bind(consumer=info.name, stream=STREAM)
+
+    def _reached(self, waiting: int | None, newest: int) -> None:
+        """Remember how far we are: up to the newest that was taken, or up to now where nothing waits."""
+        self.known_until = newest if waiting else now()
 
     async def _take(self, messages: Sequence[Msg]) -> int:
         documents = []

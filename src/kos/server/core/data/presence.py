@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 
 from nats.aio.msg import Msg
 from sqlalchemy import select, update
@@ -25,7 +26,10 @@ CHECK_EVERY = 1.0  # seconds
 class Presence:
     """Runs beside the ingest, in the process that holds the lease."""
 
-    def __init__(self, settings: Settings, database: Database, bus: Bus, live: Live) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, bus: Bus, live: Live, known_until: Callable[[], int]
+    ) -> None:
+        self.known_until = known_until
         self.settings = settings
         self.database = database
         self.bus = bus
@@ -45,7 +49,13 @@ class Presence:
             while True:
                 await asyncio.sleep(CHECK_EVERY)
                 gone, self._gone = self._gone, set()
-                for device, organisation in (await asyncio.to_thread(self._sweep, gone)).items():
+                try:
+                    left = await asyncio.to_thread(self._sweep, gone)
+                except Exception:
+                    # Told to nobody yet: the next look tells of those that have not come back since.
+                    self._gone |= gone - self._connections.keys()
+                    raise
+                for device, organisation in left.items():
                     await self.live.tell(organisation, "device", device=device)
         finally:
             for subscription in subscriptions:
@@ -70,7 +80,8 @@ class Presence:
 
     def _sweep(self, gone: set[str]) -> dict[str, int]:
         """Mark as offline those that left and those that are silent; says whom a page would show anew."""
-        silent = now() - int(self.settings.heartbeat * SILENT_HEARTBEATS * 1000)
+        # Nobody is silent whose words wait to be read: after the database was away, or behind a crowd.
+        silent = min(now(), self.known_until()) - int(self.settings.heartbeat * SILENT_HEARTBEATS * 1000)
         with self.database.read() as session:
             chosen = select(Device.id, Device.organisation_id).where(
                 Device.online, Device.id.in_(gone) | (Device.last_seen_at < silent)

@@ -23,6 +23,15 @@ HEAD = "0007"  # the newest migration; a test compares it with the folder
 MIGRATIONS = Path(__file__).parent / "migrations"
 START_LOCK = 7531  # the number of our lock in PostgreSQL
 BUSY_TIMEOUT = 15.0  # seconds that a SQLite writer waits for another
+POOL_TIMEOUT = 10.0  # seconds that a transaction waits for a connection
+# A machine that is gone says nothing: libpq's bounds (seconds, milliseconds), unless the address has its own.
+POSTGRESQL_WAITS = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 15_000,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 
 
 def check_version(version: object, where: str) -> None:
@@ -48,6 +57,9 @@ class Database:
         options: dict[str, Any] = {"pool_pre_ping": not self.sqlite}
         if self.sqlite:
             options["connect_args"] = {"timeout": BUSY_TIMEOUT, "check_same_thread": False}
+        else:
+            options["connect_args"] = {name: n for name, n in POSTGRESQL_WAITS.items() if name not in url}
+            options["pool_timeout"] = POOL_TIMEOUT
         try:
             self.engine: Engine = create_engine(url, **options)
         except ArgumentError:

@@ -14,6 +14,7 @@ from kos.abi.session import DOWN_DESIRED, HELLO_TIMEOUT, ROOT, UP_HELLO, Hello, 
 from kos.server.core.batch import Batcher
 from kos.server.core.bus.client import Bus
 from kos.server.core.bus.config import CALLOUT_TIMEOUT
+from kos.server.core.db import away
 from kos.server.core.db.database import Database
 from kos.server.core.db.models import Device, now
 from kos.server.core.devices.desired import DownloadTokens, desired_document
@@ -23,6 +24,7 @@ from kos.server.settings import Settings
 
 log = logging.getLogger(__name__)
 
+AWAY_AGAIN = 0.5  # seconds between two tries while the database is away
 QUEUE = "servers"  # each question goes to one server process
 CALLOUT = "$SYS.REQ.USER.AUTH"
 
@@ -74,7 +76,8 @@ class Sessions:
 
     async def _on_login(self, message: Msg) -> None:
         try:
-            answer = await self._logins.submit(message.data)
+            async with asyncio.timeout(CALLOUT_TIMEOUT):
+                answer = await self._answer(message.data)
         except TimeoutError:
             return  # the bus has turned the client away; it comes again
         except (KosError, asyncio.QueueFull, OSError) as error:
@@ -82,6 +85,16 @@ class Sessions:
             return
         if answer:
             await message.respond(answer)
+
+    async def _answer(self, question: bytes) -> bytes:
+        """The answer to a log-in; while the database is away the client waits, and is not turned away."""
+        while True:
+            try:
+                return await self._logins.submit(question)
+            except away.ERRORS as error:
+                if not away.is_away(error):
+                    raise
+                await asyncio.sleep(AWAY_AGAIN)
 
     async def _on_hello(self, message: Msg) -> None:
         device = message.subject.split(".")[2]
@@ -92,6 +105,10 @@ class Sessions:
         except (KosError, asyncio.QueueFull) as error:
             log.warning("hello of %s: %s", device, error)
             return
+        except away.ERRORS as error:
+            if not away.is_away(error):
+                raise
+            return  # its session stays as it is, and it says hello again
         if result is None:
             return
         organisation, document = result

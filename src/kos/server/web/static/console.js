@@ -60,11 +60,12 @@
     if (!paused) { show(waiting); waiting = []; }
   });
 
-  const source = new EventSource(root.dataset.source);
-  source.addEventListener("open", () => { state.textContent = "live"; box.replaceChildren(); });
-  source.addEventListener("error", () => { state.textContent = "connection lost, trying again"; });
-  source.addEventListener("lines", (event) => {
-    const lines = JSON.parse(event.data);
-    if (paused) waiting = waiting.concat(lines).slice(-LINES_MAX); else show(lines);
+  kos.follow(root.dataset.source, (source) => {
+    source.addEventListener("open", () => { state.textContent = "live"; box.replaceChildren(); });
+    source.addEventListener("error", () => { state.textContent = "connection lost, trying again"; });
+    source.addEventListener("lines", (event) => {
+      const lines = JSON.parse(event.data);
+      if (paused) waiting = waiting.concat(lines).slice(-LINES_MAX); else show(lines);
+    });
   });
 })();

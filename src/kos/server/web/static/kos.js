@@ -153,8 +153,24 @@ function tell(topic) {
   setTimeout(() => document.body.dispatchEvent(new CustomEvent(`live-${topic}`)), Math.max(0, wait));
 }
 
-if (document.body.dataset.live) {
-  const source = new EventSource(document.body.dataset.live);
+// A page that could not be made is asked for again once the server can.
+if (document.querySelector("[data-until-ready]")) {
+  setInterval(async () => {
+    const answer = await fetch("/readyz").catch(() => null);
+    if (answer?.ok) window.location.reload();
+  }, 2000);
+}
+
+// The browser itself takes a lost connection up again, but not one that the server refused for the moment.
+kos.follow = (path, begin) => {
+  const source = new EventSource(path);
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => kos.follow(path, begin), 3000);
+  });
+  begin(source);
+};
+
+if (document.body.dataset.live) kos.follow(document.body.dataset.live, (source) => {
   // What happened while the page was loading, or the connection was lost, is asked for at once.
   source.addEventListener("hello", () => {
     for (const topic of ["device", "rollout"]) tell(topic);
@@ -167,4 +183,4 @@ if (document.body.dataset.live) {
       tell(topic);
     });
   }
-}
+});
