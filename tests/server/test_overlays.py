@@ -65,8 +65,7 @@ def test_an_overlay_of_a_real_device(studio: Server, tmp_path: Path) -> None:
         release = client.post("/api/v1/releases", content=second.read_bytes()).json()
         board.want("release", {"release_id": release["id"]})
         steady = system.status()["apps"]["steady"]["pid"]
-        made = list((studio.settings.blobs / "deltas").glob("*"))
-        assert not made, "what ran before was never uploaded, so there is nothing to make a difference to"
+        assert not differences(studio), "what ran before was never uploaded: nothing to differ from"
 
         after = board.want("overlay", {"overlay_id": fast["id"]})
         assert after["update_state"] == "healthy", after["update_reason"]
@@ -86,38 +85,69 @@ def test_an_overlay_of_a_real_device(studio: Server, tmp_path: Path) -> None:
             '        ctx = ctx.put_app(App("steady"'
         )
         (changed / "system.py").write_text(text.replace('App("steady"', added, 1))
-        built = tmp_path / "changed.zip"
-        real.builder(changed).build().write(built)
-        target = tmp_path / "big.zip"
-        with ManifestZip(second) as old, ManifestZip(built) as new:
-            document = overlay.difference(old.manifest, new.manifest)
-            blobs = {}
-            for sha256 in overlay.blobs_of(document):
-                blobs[sha256] = tmp_path / sha256
-                with blobs[sha256].open("wb") as file:
-                    new.copy_blob(sha256, file)
-        overlay_zip.write(target, document, blobs)
-        answer = client.post("/api/v1/overlays/archive?name=big", content=target.read_bytes())
-        assert answer.status_code == 201, answer.text
-        after = board.want("overlay", {"overlay_id": answer.json()["id"]})
+        big = upload_archive(client, "big", between(second, changed, tmp_path))
+        after = board.want("overlay", {"overlay_id": big["id"]})
         assert after["update_state"] == "healthy", after["update_reason"]
         system.wait_for("pump spins at no rate 2.0")
         assert system.status()["apps"]["valve"]["state"] == "running"
-        assert client.delete(f"/api/v1/overlays/{answer.json()['id']}").status_code == 409
+        assert client.delete(f"/api/v1/overlays/{big['id']}").status_code == 409
+        # What it replaces goes over the wire as a difference to the release's; what is new goes whole.
+        images = [pump_of(second), big["document"]["apps"]["pump"]["image"]["sha256"]]
+        assert differences(studio) == {(images[0], images[1])}
+
+        # From one overlay to the next it is the difference between the two.
+        changed = real.project(tmp_path / "again", "2.0", real.RATED.replace("turns", "hums"))
+        again = upload_archive(client, "again", between(second, changed, tmp_path))
+        assert board.want("overlay", {"overlay_id": again["id"]})["update_state"] == "healthy"
+        system.wait_for("pump hums at no rate 2.0")
+        images.append(again["document"]["apps"]["pump"]["image"]["sha256"])
+        assert differences(studio) == {(images[0], images[1]), (images[1], images[2])}
 
         after = board.want("overlay", {"overlay_id": None})
         assert after["running_overlay"] is None and after["running"] == release["manifest"]
         assert "valve" not in system.status()["apps"]
         assert system.status()["apps"]["steady"]["pid"] == steady, "an app that no overlay named runs on"
 
-        # The next release goes over the wire as a difference.
-        third = client.post(
-            "/api/v1/releases", content=real.archive(tmp_path, "3.0", real.RATED).read_bytes()
-        ).json()
+        # The next release goes over the wire as a difference too.
+        path = real.archive(tmp_path, "3.0", real.RATED)
+        third = client.post("/api/v1/releases", content=path.read_bytes()).json()
         assert board.want("release", {"release_id": third["id"]})["update_state"] == "healthy"
         system.wait_for("pump turns at no rate 3.0")
-        (made,) = (studio.settings.blobs / "deltas").iterdir()
-        assert 0 < made.stat().st_size < 500, "a changed line is a small difference"
+        assert (images[0], pump_of(path)) in differences(studio)
+
+
+def upload_archive(client: httpx.Client, name: str, content: bytes) -> dict[str, Any]:
+    answer = client.post(f"/api/v1/overlays/archive?name={name}", content=content)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def pump_of(archive: Path) -> str:
+    """The image of an app of a release."""
+    with ManifestZip(archive) as opened:
+        return opened.manifest.apps["pump"].image.sha256
+
+
+def differences(server: Server) -> set[tuple[str, ...]]:
+    """The pairs of blobs that a difference was made of, each of which saves a lot."""
+    made = list((server.settings.blobs / "deltas").glob("*"))
+    assert all(0 < one.stat().st_size < 500 for one in made), "a changed line is a small difference"
+    return {tuple(one.name.split("-")) for one in made}
+
+
+def between(base: Path, project: Path, folder: Path) -> bytes:
+    """The archive of an overlay that makes one built system into another."""
+    built, target = folder / f"{project.name}.zip", folder / f"{project.name}-overlay.zip"
+    real.builder(project).build().write(built)
+    with ManifestZip(base) as old, ManifestZip(built) as new:
+        document = overlay.difference(old.manifest, new.manifest)
+        blobs = {}
+        for sha256 in overlay.blobs_of(document):
+            blobs[sha256] = folder / sha256
+            with blobs[sha256].open("wb") as file:
+                new.copy_blob(sha256, file)
+    overlay_zip.write(target, document, blobs)
+    return target.read_bytes()
 
 
 def test_an_overlay_of_a_group(fleet: Server, devices: Park, tmp_path: Path) -> None:

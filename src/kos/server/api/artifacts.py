@@ -12,12 +12,14 @@ from sqlalchemy.orm import Session
 
 from kos.abi.errors import KosError
 from kos.abi.session import DELTA_HEADER
+from kos.manifest.errors import ManifestError
+from kos.manifest.overlay import lay_over
 from kos.server.api.common import ERRORS, Own
 from kos.server.core.artifacts.deltas import difference
 from kos.server.core.artifacts.store import BlobStore
 from kos.server.core.auth.guard import identify
 from kos.server.core.auth.login import TOKEN_PREFIX
-from kos.server.core.db.models import Device, OverlayArtifact, Release, ReleaseArtifact
+from kos.server.core.db.models import Device, Overlay, OverlayArtifact, Release, ReleaseArtifact
 from kos.server.core.devices.identity import ACCEPTED
 from kos.server.core.problems import Forbidden, NotFound, Unauthorized
 
@@ -40,8 +42,8 @@ def artifact(
 ) -> FileResponse:
     """One blob. It never changes, so that a broken download goes on where it stopped.
 
-    With `delta` a device gets the difference to the blob that the same app of its running release has, where
-    that saves bytes; a header says so.
+    With `delta` a device gets the difference to the blob that the same app has in what it runs, release and
+    overlay together, where that saves bytes; a header says so.
     """
     old = None
     authorization = request.headers.get("authorization", "")
@@ -88,19 +90,31 @@ def _check_device(session: Session, check, token: str, digest: str) -> Device:  
 
 
 def predecessor(session: Session, blobs: BlobStore, device: Device, digest: str) -> str | None:
-    """The image of the app that `digest` is the new image of, in the release that the device runs."""
+    """The image that the app whose new image is `digest` has in what the device runs."""
     wanted = None if device.release_id is None else session.get(Release, device.release_id)
-    of_ours = Release.organisation_id == device.organisation_id
-    running = session.scalar(select(Release).where(of_ours, Release.manifest == device.running))
+    over = None if device.overlay_id is None else session.get(Overlay, device.overlay_id)
+    here = device.organisation_id
+    running = session.scalar(
+        select(Release).where(Release.organisation_id == here, Release.manifest == device.running)
+    )
+    under = session.scalar(
+        select(Overlay).where(Overlay.organisation_id == here, Overlay.sha256 == device.running_overlay)
+    )
     if wanted is None or running is None:
         return None
-    new, old = (_images(blobs, release.manifest) for release in (wanted, running))
+    try:
+        new, old = _images(blobs, wanted, over), _images(blobs, running, under)
+    except ManifestError:
+        return None  # they do not fit, which is the device's to say: it asks for whole blobs
     return next((old[app] for app, image in new.items() if image == digest and app in old), None)
 
 
-def _images(blobs: BlobStore, manifest: str) -> dict[str, str]:
-    """App → SHA-256 of its image; the manifest was checked when it was uploaded."""
-    apps = json.loads(blobs.read(manifest))["apps"]
+def _images(blobs: BlobStore, release: Release, over: Overlay | None) -> dict[str, str]:
+    """App → SHA-256 of its image; both documents were checked when they were uploaded."""
+    manifest = blobs.read(release.manifest)
+    if over is not None:
+        manifest = lay_over(manifest, blobs.read(over.sha256))
+    apps = json.loads(manifest)["apps"]
     return {name: app["image"]["sha256"] for name, app in apps.items() if "sha256" in app["image"]}
 
 
