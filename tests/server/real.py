@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -115,13 +116,20 @@ def device(
     pump: str = GOOD,
     *,
     builder: Builder | None = None,
+    keys: Path | None = None,
 ) -> Iterator[RealDevice]:
-    """The system at work, or another one's, with its agent connected to a server of the tests."""
+    """The system at work, or another one's, with its agent connected to a server of the tests.
+
+    With the `keys` of an earlier one it is the same device.
+    """
     directory = folder / "run"
-    directory.mkdir()
+    directory.mkdir(parents=True)
     install_built((builder or build(folder, release, pump)).build(), directory)
-    public = pairs.generate(directory / "keys", sorted(pairs.DEVICE_KEYS.items()))
-    system = RealDevice(directory, public["server"])
+    if keys is None:
+        pairs.generate(directory / "keys", sorted(pairs.DEVICE_KEYS.items()))
+    else:
+        shutil.copytree(keys, directory / "keys")
+    system = RealDevice(directory, (directory / "keys/server.pub").read_bytes())
     with system:
         command = [sys.executable, "-m", "kos.services.admin.beside", "--run", str(directory)]
         command += ["--key", str(directory / "keys" / "server.key"), "--name", system.name]
