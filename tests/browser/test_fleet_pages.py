@@ -132,7 +132,7 @@ def test_what_is_pressed_stays_until_it_is_let_go(fresh: Server, page: Page, dev
 def test_narrow_pages_are_accessible(fleet: Server, page: Page, path: str, scheme: str) -> None:
     cookies = fleet.login().cookies
     page.context.add_cookies([{"name": "kos_session", "value": cookies["kos_session"], "url": fleet.url}])
-    page.set_viewport_size({"width": 420, "height": 860})
+    page.set_viewport_size({"width": 360, "height": 740})
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.goto(fleet.url + path)
     expect(page.get_by_role("button", name="Log out")).to_be_visible()

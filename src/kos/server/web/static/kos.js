@@ -100,6 +100,30 @@ document.addEventListener("change", async (event) => {
   field.value = "";
 });
 
+// In a narrow window each row of a table is a card: each cell says what it is, and stays a cell to a screen reader,
+// though it is not laid out as one. The trace's tables are for wide windows, and a chart's are narrow anyway.
+const ROLES = { TABLE: "table", THEAD: "rowgroup", TBODY: "rowgroup", TR: "row", TH: "columnheader", TD: "cell" };
+function label() {
+  for (const table of document.querySelectorAll("main table")) {
+    if (table.closest("#trace, #charts") || !table.tHead) continue;
+    if (!table.classList.contains("cards")) {
+      table.classList.add("cards");
+      for (const one of [table, ...table.querySelectorAll("thead, tbody, thead tr, th")]) one.setAttribute("role", ROLES[one.tagName]);
+    }
+    const names = [...table.tHead.rows[0].cells].map((cell) => cell.querySelector(".hidden") ? "" : cell.textContent.trim());
+    for (const row of table.querySelectorAll("tbody > tr:not([role])")) {
+      row.setAttribute("role", ROLES.TR);
+      [...row.cells].forEach((cell, column) => {
+        cell.setAttribute("role", ROLES.TD);
+        cell.dataset.label = names[column] ?? "";
+        cell.classList.toggle("blank", !cell.textContent.trim() && !cell.querySelector("input, button, meter, progress, svg"));
+      });
+    }
+  }
+}
+new MutationObserver(label).observe(document.getElementById("main"), { childList: true, subtree: true });
+label();
+
 // A table that is wider than the window can be scrolled with the keyboard too.
 function reachable() {
   for (const card of document.querySelectorAll(".card.flush")) {
