@@ -94,6 +94,7 @@
     scrolls.setAttribute("aria-label", `Values of ${title}`);
     const picture = element("div", "picture");
     picture.setAttribute("role", "img");
+    picture.setAttribute("aria-label", `${title}: nothing is drawn yet`);
     const values = element("details", "values", element("summary", "", "As a table", element("span", "hidden", ` of ${title}`)), scrolls);
     box.append(picture, values);
     const chart = { name, title, box, now, picture, values, head, body, plot: null, thinned: false, data: null };
