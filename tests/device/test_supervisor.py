@@ -363,12 +363,25 @@ def test_supervisor_resource_sees_and_restarts_but_does_not_stop(tmp_path: Path)
         system.wait_for("| started", times=2)
 
 
-def test_app_that_is_never_ready_is_reported_and_not_waited_for(tmp_path: Path) -> None:
+READY_AT_THE_SECOND_START = """
+import os, time
+from kos.app import ready
+def main():
+    again = os.path.exists("/data/began")
+    open("/data/began", "w").close()
+    if again:
+        ready()
+    time.sleep(1000)
+"""
+
+
+def test_app_that_is_not_ready_is_reported_and_not_waited_for(tmp_path: Path) -> None:
+    storage = [{"type": "storage", "size": 1 << 20}]
     install(
         tmp_path,
         {
             "client": app(READY, access=access(p="client")),
-            "mute": app(ALONE, access=access(p="server")),
+            "mute": app(READY_AT_THE_SECOND_START, access=access(p="server"), resources=storage),
         },
         {"msg0": ["p"]},
     )
@@ -376,6 +389,13 @@ def test_app_that_is_never_ready_is_reported_and_not_waited_for(tmp_path: Path) 
         system.wait_for("mute: not ready after 10 s")
         system.wait_for("| started client")
         system.wait_for("1 of 2 apps ready")
+        system.restart("mute")
+        system.wait_for("2 of 2 apps ready")  # late, and told all the same
+        for name in ("mute", "client"):  # once: what is started again later is no news
+            system.restart(name)
+        system.wait_for("| started client", times=2)
+        assert system.stop() == 0
+        assert sum("apps ready" in line for line in system.lines) == 2
 
 
 def test_system_goes_on_when_nobody_reads_its_console(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ class Supervisor:
         self._readers: set[Stream] = set()
         self._server_links: dict[Stream, bool] = {}
         self._advancing = False
-        self.settled = False
+        self.settled = self._some_are_late = False
         self._replacement: Replacement | None = None
         self._status_questions = status.Questions(self)
         for server in self.servers.values():
@@ -193,10 +193,17 @@ class Supervisor:
                 self.loop.stop()
         elif not self.settled and all(app.settled for app in self.apps.values()):
             self.settled = True
-            ready = sum(app.ready for app in self.apps.values())
-            seconds = time.monotonic() - self.started_at
-            self.console.say(f"{ready} of {len(self.apps)} apps ready after {seconds:.3f} s")
-            self.event("settled", ready=ready, apps=len(self.apps))
+            self.event("settled", ready=self._say_ready(), apps=len(self.apps))
+        elif self._some_are_late and all(app.ready for app in self.apps.values()):
+            self._say_ready()
+
+    def _say_ready(self) -> int:
+        """Say how many apps are ready; if some are not, that is said once more when all of them are."""
+        ready = sum(app.ready for app in self.apps.values())
+        self._some_are_late = ready < len(self.apps)
+        seconds = time.monotonic() - self.started_at
+        self.console.say(f"{ready} of {len(self.apps)} apps ready after {seconds:.3f} s")
+        return ready
 
     def _start_next(self) -> bool:
         for unit in self._units():
