@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.tool.running import going_on, kos_tool
 from tests.tool.test_run import pytestmark, runtime
@@ -17,21 +18,33 @@ def test_a_running_system_is_traced(tmp_path: Path, runtime: dict[str, str]) -> 
     project, file = talkers.project(tmp_path), tmp_path / "trace.json"
     with going_on("run", project, output=tmp_path / "out", **runtime) as run:
         run.until_printed("| talking")
-        done = kos_tool("trace", "talkers", "--seconds", "1.5", "--output", file, **runtime)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.split()[:4] == ["app", "port", "calls", "served"]
-        assert "weather_protocol" in done.stdout and f"events in {file}" in done.stderr
-        document = json.loads(file.read_text())
-        check_document(document)
-        events = document["traceEvents"]
-        names = {one["args"]["name"]: one["pid"] for one in events if one["name"] == "process_name"}
-        ends = {one["id"]: one["pid"] for one in events if one["ph"] == "f"}
-        arrows = {(one["pid"], ends[one["id"]]) for one in events if one["ph"] == "s"}
-        assert (names["wx"], names["station"]) in arrows and (names["station"], names["log_server"]) in arrows
 
-        done = kos_tool("trace", "--seconds", "1", "--app", "wx", "--json", **runtime)
-        found = json.loads(done.stdout)
-        assert list(found["apps"]) == ["wx"] and found["apps"]["wx"]["calls"] > 0
+        def arrows() -> set[tuple[str, str]]:
+            """Who spoke to whom in a trace; on a busy machine not all of them need be in a short one."""
+            done = kos_tool("trace", "talkers", "--seconds", "1.5", "--output", file, **runtime)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.split()[:4] == ["app", "port", "calls", "served"]
+            assert f"events in {file}" in done.stderr
+            document = json.loads(file.read_text())
+            check_document(document)
+            events = document["traceEvents"]
+            names = {one["pid"]: one["args"]["name"] for one in events if one["name"] == "process_name"}
+            ends = {one["id"]: one["pid"] for one in events if one["ph"] == "f"}
+            found = {(names[one["pid"]], names[ends[one["id"]]]) for one in events if one["ph"] == "s"}
+            assert "weather_protocol" in done.stdout or ("wx", "station") not in found
+            return found
+
+        run.until("all to speak", lambda: {("wx", "station"), ("station", "log_server")} <= arrows())
+
+        found: dict[str, Any] = {}
+
+        def calls() -> int:
+            done = kos_tool("trace", "--seconds", "1", "--app", "wx", "--json", **runtime)
+            found.update(json.loads(done.stdout))
+            return found["apps"].get("wx", {}).get("calls", 0)
+
+        run.until("wx to call", calls)
+        assert list(found["apps"]) == ["wx"]
         assert found["lost"] == {} and found["invalid"] == {}
         assert found["ports"][0]["port"] == "weather_protocol" and found["ports"][0]["p50"] > 0
 
