@@ -30,6 +30,8 @@ class Run:
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "XDG_RUNTIME_DIR": str(self._runtime), **environ},
+            # Tests that a shell started in the background ignore Ctrl-C, and so would the command.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.lines: list[str] = []
         self._arrived: queue.Queue[str | None] = queue.Queue()

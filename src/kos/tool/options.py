@@ -10,14 +10,22 @@ from typing import Any
 import click
 
 
-class Seconds(click.FloatRange):
-    """A range of numbers; what is no number is in none."""
+class Number(click.FloatRange):
+    """A range of numbers in the digits 0 to 9; what is no number is in none."""
+
+    what = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         found = super().convert(value, param, ctx)
-        if math.isnan(found):
-            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        if math.isnan(found) or not str(value).isascii():
+            self.fail(f"{value!r} is no {self.what}.", param, ctx)
         return found
+
+
+class Seconds(Number):
+    """A range of seconds."""
+
+    what = "number of seconds"
 
 
 PROJECT = click.argument("project", type=click.Path(path_type=Path), default=".", metavar="[PROJECT]")

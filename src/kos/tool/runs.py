@@ -95,6 +95,17 @@ def _lock(path: Path) -> Iterator[None]:
             return
 
 
+def check_name(name: str) -> str:
+    """The name, where a run can have it.
+
+    Raises:
+        KosError: none can.
+    """
+    if not _NAME.fullmatch(name):
+        raise KosError(f"{name!r} cannot be a run's name", hint="letters, digits, _ and -, at most 64")
+    return name
+
+
 @contextmanager
 def new(name: str) -> Iterator[Path]:
     """An empty run directory for a system, removed at the end.
@@ -102,8 +113,7 @@ def new(name: str) -> Iterator[Path]:
     Raises:
         KosError: a system of that name runs already, or none can have it.
     """
-    if not _NAME.fullmatch(name):
-        raise KosError(f"{name!r} cannot be a run's name", hint="letters, digits, _ and -, at most 64")
+    check_name(name)
     directory = base() / name
     with ExitStack() as held:
         try:

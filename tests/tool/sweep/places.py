@@ -14,8 +14,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("HOME", "XDG_RUNTIME_DIR", "TMPDIR", "KOS_HOME"):
         (tmp_path / name).mkdir(mode=0o700)
         monkeypatch.setenv(name, str(tmp_path / name))
-    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "KOS_YES", "KOS_SERVER_URL"):
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "KOS_YES"):
         monkeypatch.delenv(name, raising=False)
+    # The Studio that may run on this machine is somebody's; nobody listens here.
+    monkeypatch.setenv("KOS_SERVER_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("KOS_NO_STUDIO", "1")
     (tmp_path / "XDG_RUNTIME_DIR/kos").mkdir(mode=0o700)
     sdk = tmp_path / "KOS_HOME/sdk/default"
     sdk.mkdir(parents=True)

@@ -12,7 +12,7 @@ SECTION = "Servers"
 
 @click.command()
 @click.argument("pattern")
-@click.argument("days", type=float, required=False)
+@click.argument("days", type=options.Number(0, 36_500, min_open=True), required=False)
 @click.option("--remove", is_flag=True, help="Keep them as long as the server keeps everything.")
 @SERVER
 @options.JSON

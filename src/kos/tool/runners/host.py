@@ -73,16 +73,18 @@ def started(
         for_studio: where a Studio listens and the request names no keys, it is the same device each time.
     """
     packages.require("run")
-    # Set-up built it for the user who ran it; for another one our compiler takes most of a minute.
-    host_launcher(cache_folder(), output.step)
     with runs.staging() as staging:
         manifest = install_built(built, staging) if built else request.install(staging)
-        with runs.new(request.run_name(manifest)) as directory:
+        name = runs.check_name(request.run_name(manifest))
+        keys = request.keys
+        if keys is None and for_studio and studio.listens():
+            keys = studio.device_keys(request.source)
+        install_keys(staging / "keys", keys)
+        # Set-up built it for the user who ran it; for another one our compiler takes most of a minute, and
+        # whatever is wrong is said before.
+        host_launcher(cache_folder(), output.step)
+        with runs.new(name) as directory:
             staging.rename(directory)
-            keys = request.keys
-            if keys is None and for_studio and studio.listens():
-                keys = studio.device_keys(request.source)
-            install_keys(directory / "keys", keys)
             command = [sys.executable, "-m", "kos.device.supervisor", "--dir", str(directory)]
             process = subprocess.Popen(
                 [*command, "--quiet"] if quiet else command,
