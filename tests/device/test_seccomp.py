@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from kos.device.seccomp import compiler
 from kos.device.seccomp.compiler import ARCHITECTURES, cached_program, call_name, compile_policy
 from kos.device.seccomp.policy import KINDS, policy_for
 
@@ -62,3 +65,12 @@ def test_names_of_calls() -> None:
     assert call_name(101, 0xC000003E) == "ptrace"
     assert call_name(117, 0xC00000B7) == "ptrace"
     assert call_name(99999, 0xC000003E) == "number 99999"
+
+
+def test_a_filter_that_a_read_only_image_lacks_is_still_made(tmp_path: Path, monkeypatch) -> None:
+    def refused(_program: bytes, path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(compiler, "_keep", refused)
+    made = cached_program(policy_for("c"), "aarch64", tmp_path)
+    assert made == compile_policy(policy_for("c"), "aarch64") and not list(tmp_path.iterdir())

@@ -23,7 +23,7 @@ from kos.build.image.run import EPOCH, run
 from kos.build.sdk.sets import PYTHON
 from kos.device import runtime
 from kos.device.seccomp.compiler import ARCHITECTURES, cached_program
-from kos.device.seccomp.policy import KINDS, RESOURCES_WITH_CALLS, policy_for
+from kos.device.seccomp.policy import DEBUGGER, KINDS, RESOURCES_WITH_CALLS, policy_for
 
 
 def _words(text: str) -> list[str]:
@@ -172,6 +172,7 @@ def _seccomp(home: Path, arch: str) -> None:
         for resources in combinations(RESOURCES_WITH_CALLS, count):
             for kind in KINDS:
                 cached_program(policy_for(kind, resources), machine, home / "packages/filters")
+    cached_program(policy_for(DEBUGGER), machine, home / "packages/filters")
     for path in (home / "packages/filters").iterdir():
         path.chmod(0o644)
     # ctypes finds libraries by running a compiler or ldconfig, which a device has not.

@@ -24,31 +24,24 @@ RUN = Path("/run/kos")
 DIRECTORY = RUN / "system"  # what the supervisor calls its place
 IMAGE = Path("/usr/lib/kos/packages")
 _ENGINE_NICE = 10
-PACKAGES = RUN / "packages"
 
 
 def prepare(store: Store, data: Path, keys: Path) -> None:
     """Make the supervisor's place: the store, the apps' data and the keys are elsewhere, its own files are in
     RAM.
     """
-    for folder in (DIRECTORY, PACKAGES / "filters", data / "apps", data / "post_mortem"):
+    for folder in (DIRECTORY, data / "apps", data / "post_mortem"):
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     links = {"store": store.root, "data": data / "apps", "keys": keys, "post_mortem": data / "post_mortem"}
     for link, target in links.items():
         (DIRECTORY / link).symlink_to(target)
-    for folder in IMAGE.iterdir():
-        if folder.name != "filters":
-            (PACKAGES / folder.name).symlink_to(folder)
-    # New filters can be added beside those that the image holds.
-    for program in (IMAGE / "filters").iterdir():
-        (PACKAGES / "filters" / program.name).symlink_to(program)
 
 
 def run_supervisor(manifest: bytes) -> None:
     """Run the system until it is told to stop; what the supervisor's process does."""
     (DIRECTORY / "manifest.json").write_bytes(manifest)
     loop = Loop()
-    place = Place(DIRECTORY, image_runtime(PACKAGES), detect("kos"), True, owns_machine=True)
+    place = Place(DIRECTORY, image_runtime(IMAGE), detect("kos"), True, owns_machine=True)
     supervisor = Supervisor(place, codec.load(manifest, where="manifest.json"), loop)
     supervisor.console.subscribe(lambda line: print(line, flush=True))
     supervisor.run()

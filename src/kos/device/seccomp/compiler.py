@@ -6,6 +6,7 @@ directory that only the supervisor writes.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -79,14 +80,22 @@ def cached_program(policy: Policy, arch: str, cache: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         program = compile_policy(policy, arch)
+    try:
+        _keep(program, path)
+    except OSError as error:
+        if error.errno != errno.EROFS:  # a device's image: it holds every filter that it knows of
+            raise
+    return program
+
+
+def _keep(program: bytes, path: Path) -> None:
     import tempfile  # slow to import, and needed for a new program only
 
-    cache.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     # Others may compile the same policy at this moment: each writes its own file and the last one wins.
-    with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(program)
     os.replace(file.name, path)
-    return program
 
 
 def call_name(number: int, audit_arch: int) -> str:
