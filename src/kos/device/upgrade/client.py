@@ -119,7 +119,12 @@ class UpgradeClient:
                 line = self._file.readline(ANSWER_MAX)
             except ConnectionError:
                 return
-            event = json.loads(line) if line else {"last": True}
+            except OSError as error:
+                raise KosError(
+                    f"the device said nothing more about the upgrade: {error}",
+                    hint="it may still be at it; see what it runs: kos-tool device.status",
+                ) from error
+            event = _object(line) if line else {"last": True}
             if event.get("last"):
                 return
             yield event
@@ -147,11 +152,27 @@ class UpgradeClient:
             raise KosError(f"the device does not answer: {error}") from error
         if not line:
             raise KosError("the device ended the connection")
-        answer = json.loads(line)
+        answer = _object(line)
         if not answer.get("ok"):
-            said = answer.get("error", {})
+            said = answer.get("error")
+            said = said if isinstance(said, dict) else {}
             raise KosError(f"the device refused: {said.get('message')}", hint=said.get("hint"))
         return answer
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """A line of the device.
+
+    Raises:
+        KosError: it is not a JSON object.
+    """
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise KosError(f"expected a JSON object from the device, found {line[:40]!r}")
+    return found
 
 
 def _named(line: bytes) -> str | None:
