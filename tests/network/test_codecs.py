@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
 from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -40,6 +42,15 @@ def test_a_change_as_text():
         "",
     ]
     assert KEY.hex() not in repr(Change(KEY))
+
+
+def test_a_port_that_somebody_has_is_named(monkeypatch):
+    control = uapi.UapiControl(Path("/nowhere"))
+    monkeypatch.setattr(control, "_ask", lambda _request: f"errno={-errno.EADDRINUSE}\n\n")
+    with pytest.raises(KosError, match="UDP port 51820 is in use"):
+        control.apply(Change(KEY, 51820))
+    with pytest.raises(KosError, match="refused the configuration"):
+        control.apply(Change(KEY))
 
 
 def test_a_state_as_text():

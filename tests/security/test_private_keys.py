@@ -68,3 +68,8 @@ def test_keys_generate_says_public_halves_only(tmp_path):
     assert done.returncode == 0
     for path in (tmp_path / "keys").glob("*.key"):
         assert not shows((done.stdout + done.stderr).encode(), forms(path.read_bytes()))
+
+
+def test_a_signing_key_is_said_as_trusted_keys_are_written(tmp_path):
+    done = kos_tool("keys.generate", tmp_path, "--signing", "release")
+    assert (tmp_path / "release.pub").read_bytes().hex() in done.stdout

@@ -29,6 +29,15 @@ def kos_tool(
     )
 
 
+def completed(typed: str, **environment: str) -> list[str]:
+    """What bash is offered for the last word of what was typed after `kos-tool`."""
+    words = f"kos-tool {typed}"
+    asked = {"_KOS_TOOL_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = kos_tool("", **asked, **environment)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return [line.removeprefix("plain,") for line in done.stdout.splitlines() if line]
+
+
 class Running:
     """A command that goes on, with what it printed so far in a file."""
 

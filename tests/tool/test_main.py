@@ -13,7 +13,7 @@ import pytest
 
 from kos.abi.errors import KosError
 from kos.tool import main
-from tests.tool.running import kos_tool
+from tests.tool.running import completed, kos_tool
 
 NAMES = main.cli.list_commands(click.Context(main.cli))
 HEAVY = {"cryptography", "rich", "watchfiles", "sqlalchemy", "fastapi", "kos.build", "kos.manifest"}
@@ -135,6 +135,19 @@ def test_completion(shell):
     assert done.returncode == 0 and "_KOS_TOOL_COMPLETE" in done.stdout
     asked = kos_tool("", _KOS_TOOL_COMPLETE="bash_complete", COMP_WORDS="kos-tool man", COMP_CWORD="1")
     assert "manifest" in asked.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("run -p rpi", ["rpi4", "rpi4,hyp=on"]),
+        ("install -p am", ["am335x"]),
+        ("build -p x86", []),
+        ("deps.check ru", ["run"]),
+    ],
+)
+def test_completion_of_values(typed, offered):
+    assert completed(typed) == offered
 
 
 def test_no_colour_without_a_terminal_or_with_no_color():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tool.running import WAIT_SECONDS, going_on, kos_tool
+from tests.tool.running import WAIT_SECONDS, completed, going_on, kos_tool
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -67,6 +67,9 @@ def test_run_status_console_and_stop(project, runtime, tmp_path):
         status = json.loads(kos_tool("status", "--json", **runtime).stdout)
         assert status["name"] == "small" and status["state"] == "running"
         assert all(entry["state"] in ("running", "stopped") for entry in status["apps"].values())
+        assert completed("stop ", **runtime) == completed("trace sm", **runtime) == ["small"]
+        assert completed("toolbox.remote_shell ", **runtime) == sorted(status["apps"])
+        assert completed("console --app he", **runtime) == ["hello"]
         table = kos_tool("status", "small", **runtime).stdout
         assert table.startswith("small 0.1.0: running")
         assert all(name in table for name in ["msg0", *status["apps"]])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from ipaddress import ip_network
 from pathlib import Path
@@ -110,6 +111,9 @@ class UapiControl:
     def apply(self, change: Change) -> None:
         answer = self._ask(set_request(change))
         if code := _errno(_pairs(answer)):
+            if code == -errno.EADDRINUSE and change.listen_port:
+                hint = "end what has it, perhaps another gateway, or choose another port"
+                raise KosError(f"UDP port {change.listen_port} is in use", hint=hint)
             raise KosError(f"the WireGuard process refused the configuration (error {code})")
 
     def status(self) -> Status:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from kos.tool import completion
+
 
 class Number(click.FloatRange):
     """A range of numbers in the digits 0 to 9; what is no number is in none."""
@@ -34,13 +36,14 @@ PLATFORM = click.option(
     "--platform",
     default="host",
     show_default=True,
+    shell_complete=completion.platforms,
     help="Platform spec, such as imx8mm-evk,hyp=on.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 LOCKED = click.option(
     "--locked", is_flag=True, help="Fail where a kos.lock would have to change, instead of changing it."
 )
-SYSTEM = click.argument("system", required=False, metavar="[SYSTEM]")
+SYSTEM = click.argument("system", required=False, metavar="[SYSTEM]", shell_complete=completion.systems)
 NAME = click.option("--name", help="Name of the run.  [default: the system's name]")
 
 
@@ -69,7 +72,10 @@ FASTBOOT = click.option(
     "--fastboot", metavar="DEVICE", help="Board to send to, such as tcp:192.0.2.7.  [default: the one on USB]"
 )
 SYSTEM_OPTION = click.option(
-    "--system", metavar="NAME", help="The system that runs on this machine.  [default: the only one]"
+    "--system",
+    metavar="NAME",
+    shell_complete=completion.systems,
+    help="The system that runs on this machine.  [default: the only one]",
 )
 DEVICE_OPTION = click.option(
     "--device", metavar="DEVICE", help="A device of the server instead, by its name or id."

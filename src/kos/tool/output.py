@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -41,6 +42,14 @@ def result(text: str) -> None:
 def result_json(value: Any) -> None:
     """The same as JSON, for programs."""
     result(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def when(seconds: float) -> str:
+    """A time since 1970 as this machine's clock shows it; as it is where that has no such time."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    except (OverflowError, OSError, ValueError):
+        return str(seconds)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -57,7 +57,8 @@ class Sdk:
         path = self.path / wanted.folder
         if not path.is_dir():
             raise KosError(
-                f"SDK {self.version} has no {wanted.folder}", hint="run: kos-tool install --platform PLATFORM"
+                f"SDK {self.version} has no {wanted.folder}",
+                hint=f"run: kos-tool install {self.version} -p PLATFORM, the spec that this is for",
             )
         return path
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import click
 
-from kos.tool import options, output
+from kos.tool import completion, options, output
 
 SECTION = "Devices"
 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True), metavar="SOURCE")
-@click.option("-p", "--platform", required=True, help="Platform spec of the board.")
+@click.option(
+    "-p", "--platform", required=True, shell_complete=completion.platforms, help="Platform spec of the board."
+)
 @click.option(
     "--to", "target", type=click.Path(path_type=Path), help="Block device of a card, or an image file."
 )

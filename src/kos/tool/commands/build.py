@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kos.tool import options, output
+from kos.tool import completion, options, output
 
 SECTION = "Build"
 
@@ -14,7 +14,12 @@ SECTION = "Build"
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True), default=".", metavar="[SOURCE]")
 @click.option(
-    "-p", "--platform", default="qemu-arm-virt", show_default=True, help="Platform spec of the device."
+    "-p",
+    "--platform",
+    default="qemu-arm-virt",
+    show_default=True,
+    shell_complete=completion.platforms,
+    help="Platform spec of the device.",
 )
 @options.LOCKED
 @options.keys("none on the disk")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from kos.abi.errors import KosError
-from kos.tool import options, output, runs
+from kos.tool import completion, options, output, runs
 from kos.tool.server_client import SERVER
 
 SECTION = "Run"
@@ -19,7 +19,13 @@ LINE_MAX = 64 << 10  # bytes; the console splits its own long before
 
 @click.command()
 @options.SYSTEM
-@click.option("--app", "apps", multiple=True, help="Only the lines of that app; may be given again.")
+@click.option(
+    "--app",
+    "apps",
+    multiple=True,
+    shell_complete=completion.apps,
+    help="Only the lines of that app; may be given again.",
+)
 @click.option("--file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A saved console.")
 @click.option("--no-history", is_flag=True, help="Only what comes from now on.")
 @click.option("--vm", metavar="NAME", help="Be at the console of that microVM's guest; Ctrl-] leaves it.")
@@ -43,7 +49,9 @@ def command(
         _be_at(vm, system, device, url)
         return
     if device is not None:
-        raise click.UsageError("--device goes with --vm; a device's console is in its server's pages")
+        raise KosError(
+            "--device goes with --vm", hint=f"kos-tool server.data.log {device} shows the console of a device"
+        )
     if file is not None:
         if system is not None:
             raise click.UsageError("either a running SYSTEM or a --file, not both")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from kos.tool import options, output, packages
+from kos.tool import completion, options, output, packages
 
 SECTION = "Set-up"
 
 
 @click.command()
-@click.argument("groups", nargs=-1)
+@click.argument("groups", nargs=-1, shell_complete=completion.groups)
 @click.option("--install", is_flag=True, help="Install what is missing, after asking.")
 @options.JSON
 def command(groups: tuple[str, ...], install: bool, as_json: bool) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kos.tool import options, output
+from kos.tool import completion, options, output
 
 SECTION = "Start"
 
@@ -20,6 +20,7 @@ SECTION = "Start"
     multiple=True,
     default=("qemu-arm-virt",),
     show_default=True,
+    shell_complete=completion.platforms,
     help="Platform spec to bring the packages of; more than one may be given.",
 )
 @click.option(

@@ -26,7 +26,9 @@ def command(directory: Path, signing: str | None, as_json: bool) -> None:
 
     wanted = [(signing, "ed25519")] if signing is not None else sorted(pairs.DEVICE_KEYS.items())
     public = pairs.generate(directory, wanted)
-    texts = {name: base64.b64encode(key).decode() for name, key in public.items()}
+    # A trusted.json and a server's list of trusted keys hold hexadecimal digits.
+    write = bytes.hex if signing is not None else lambda key: base64.b64encode(key).decode()
+    texts = {name: write(key) for name, key in public.items()}
     if as_json:
         output.result_json({name: {"public": text} for name, text in texts.items()})
     else:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import click
 
-from kos.tool import options, output, runs
+from kos.tool import completion, options, output, runs
 
 SECTION = "Debugging"
 
 
 @click.command()
 @options.SYSTEM
-@click.option("--app", help="Only the records of that app.")
+@click.option("--app", shell_complete=completion.apps, help="Only the records of that app.")
 @click.option("--number", type=int, help="One record, with all that is known.")
 @options.JSON
 def command(system: str | None, app: str | None, number: int | None, as_json: bool) -> None:
@@ -35,21 +34,24 @@ def command(system: str | None, app: str | None, number: int | None, as_json: bo
     else:
         headings = ["number", "when", "app", "reason", "ran s", "memory KiB"]
         rows = [
-            [one["number"], _when(one), one["app"], one["reason"], round(one["ran"]), one["memory"] // 1024]
+            [
+                one["number"],
+                output.when(one["time"]),
+                one["app"],
+                one["reason"],
+                round(one["ran"]),
+                one["memory"] // 1024,
+            ]
             for one in records
         ]
         output.result(output.table(headings, rows))
-
-
-def _when(record: dict[str, Any]) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["time"]))
 
 
 def text_of(record: dict[str, Any]) -> list[str]:
     """A record for people."""
     lines = [
         f"{record['app']}: {record['reason']}",
-        f"{_when(record)}, release {record['release']}, after {record['ran']:g} s,"
+        f"{output.when(record['time'])}, release {record['release']}, after {record['ran']:g} s,"
         f" restarted {record['restarts']} times before",
     ]
     if record["where"]:

@@ -7,13 +7,20 @@ import subprocess
 
 import click
 
-from kos.tool import options, output
+from kos.tool import completion, options, output
 
 SECTION = "Start"
 
 
 @click.command()
-@click.option("-p", "--platform", default="host", show_default=True, help="Platform spec to develop for.")
+@click.option(
+    "-p",
+    "--platform",
+    default="host",
+    show_default=True,
+    shell_complete=completion.platforms,
+    help="Platform spec to develop for.",
+)
 @click.option(
     "--print", "only_print", is_flag=True, help="Print the variables for a shell to read, start none."
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from kos.abi.errors import KosError
-from kos.tool import options
+from kos.tool import completion, options
 from kos.tool.server_client import SERVER
 
 SECTION = "Debugging"
@@ -17,7 +17,7 @@ ELF = b"\x7fELF"
 
 
 @click.command()
-@click.argument("app")
+@click.argument("app", shell_complete=completion.apps)
 @options.SYSTEM_OPTION
 @options.DEVICE_OPTION
 @SERVER

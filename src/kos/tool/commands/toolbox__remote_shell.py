@@ -7,14 +7,14 @@ import sys
 
 import click
 
-from kos.tool import options, output
+from kos.tool import completion, options, output
 from kos.tool.server_client import SERVER
 
 SECTION = "Debugging"
 
 
 @click.command()
-@click.argument("app")
+@click.argument("app", shell_complete=completion.apps)
 @options.SYSTEM_OPTION
 @options.DEVICE_OPTION
 @SERVER

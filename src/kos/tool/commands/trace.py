@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kos.abi.errors import KosError
-from kos.tool import options, output
+from kos.tool import completion, options, output
 from kos.tool.server_client import SERVER
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ REFRESH = 4  # tables a second
 
 @click.command()
 @options.SYSTEM
-@click.option("--app", "apps", multiple=True, help="Only that app; may be given again.")
+@click.option(
+    "--app", "apps", multiple=True, shell_complete=completion.apps, help="Only that app; may be given again."
+)
 @click.option("--seconds", type=options.Seconds(0.1, 86400), help="How long; without it, until Ctrl-C.")
 @click.option(
     "--output",
