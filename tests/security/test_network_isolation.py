@@ -121,7 +121,9 @@ def test_the_local_network_and_the_device_on_it(net, counted, host):
         assert attempt(device, "station", "tcp", host, 8080, SILENT) in REFUSED | {"silence"}
         with pytest.raises(BlockingIOError):
             there.accept()
-    assert counted("gateway", "refused_device") + counted("gateway", "refused_other") > 0
+    lab.wait_for(
+        "it is counted", lambda: counted("gateway", "refused_device") + counted("gateway", "refused_other")
+    )
 
 
 def test_the_hosts_loopback(net):
