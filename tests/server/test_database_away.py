@@ -18,7 +18,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import response_headers_conformance
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from starlette.routing import Route
 from websockets.sync.client import connect
@@ -27,6 +27,7 @@ from kos.abi import nkey
 from kos.server.core.bus.client import STREAM
 from kos.server.core.db.away import is_away, reason
 from kos.server.core.db.database import Database
+from kos.server.core.db.models import Device, Organisation, now
 from kos.server.core.problems import MEDIA_TYPE, RETRY_AFTER
 from kos.server.web.pages import PAGES
 from kos.services.admin.simulator import SimulatedDevice, fleet
@@ -207,6 +208,32 @@ def test_a_locked_file_is_away_and_a_missing_table_is_not(tmp_path: Path) -> Non
             other.execute("BEGIN IMMEDIATE")
     assert is_away(DBAPIError("BEGIN", {}, locked.value))
     database.close()
+
+
+def test_nobody_is_silent_whose_words_wait_to_be_read(tmp_path: Path) -> None:
+    with running(tmp_path, auto_accept=True, workers=0) as server:
+        services = server.services
+        with services.database.write() as session:
+            long_ago = now() - 3_600_000
+            device = Device(
+                id="ab" * 16,
+                organisation_id=session.scalars(select(Organisation.id)).one(),
+                public_key="x",
+                status="accepted",
+                name="old pump",
+                created_at=long_ago,
+                online=True,
+                last_seen_at=long_ago,
+            )
+            session.add(device)
+        presence = services.presence
+        for read_until, gone in (
+            (0, {}),
+            (long_ago + 1000, {}),
+            (now(), {device.id: device.organisation_id}),
+        ):
+            services.ingest.known_until = read_until
+            assert presence._sweep(set()) == gone
 
 
 def test_a_stream_to_an_app_says_so(installation: Installation) -> None:
