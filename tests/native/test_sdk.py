@@ -76,6 +76,13 @@ int main(void)
 """
 
 
+def test_who_may_not_write_here_has_the_tree_in_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert native._sdk_place("host").parent == native.OUTPUT
+    monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK))
+    assert native._sdk_place("host").is_relative_to(tmp_path)
+
+
 def build(folder: Path, name: str = "host") -> Path:
     """Build a project for a target with the SDK; → its program `app`."""
     sdk = native.sdk(name)

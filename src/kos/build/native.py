@@ -2,7 +2,7 @@
 
 `python -m kos.build.native` builds the extension for this machine; with names of targets, their SDK trees.
 What is up to date is not built again: a stamp holds the hash of all inputs. Nothing outside `build/native`
-and `kos/app` is written.
+and `kos/app` is written, but for SDK trees of users who may not write here: theirs are in their cache.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+from kos.build import files
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = ROOT / "native"
@@ -37,7 +39,7 @@ def sdk(target_name: str) -> Path:
     from kos.build.target import target
 
     tools = toolchain.Toolchain(target(None if target_name == "host" else target_name))
-    place = OUTPUT / target_name
+    place = _sdk_place(target_name)
     options = [
         *tools.cmake_options(),
         "-DCMAKE_BUILD_TYPE=Release",
@@ -47,6 +49,15 @@ def sdk(target_name: str) -> Path:
     ]
     _build(place, options, tools.environment(), toolchain.version(), install=place / "sdk")
     return place / "sdk"
+
+
+def _sdk_place(target_name: str) -> Path:
+    """Where an SDK tree is: in this tree, or in the user's cache where somebody else has set this one up."""
+    place = OUTPUT / target_name
+    if os.access(files.nearest(place), os.W_OK):
+        return place
+    mine = files.cache_directory() / f"native-{hashlib.sha256(bytes(ROOT)).hexdigest()[:16]}"
+    return mine / target_name
 
 
 def extension() -> Path:
