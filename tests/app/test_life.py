@@ -215,3 +215,10 @@ def test_the_extension_needs_no_header_of_python() -> None:
 
     assert "Python.h>" not in "".join(path.read_text() for path in (SOURCES / "python").glob("*.c"))
     assert os.path.basename(sys.modules["kos.app._native"].__file__) == "_native.abi3.so"
+
+
+def test_an_app_without_a_port_is_told_why_nobody_hears_it(tmp_path: Path) -> None:
+    (tmp_path / "demo.py").write_text("from kos import app\ndef main(): app.ready()\n")
+    done = run(tmp_path, "demo:main")
+    assert done.returncode == 1 and "UNAVAILABLE" in done.stderr
+    assert "hint: an app to which the manifest gives no port has no message server" in done.stderr

@@ -22,11 +22,12 @@ def test_a_new_system_with_both_kinds_of_app_builds_and_runs(tmp_path):
     for kind, name in (("c", "valve"), ("python", "sky")):
         done = kos_tool(f"new.app.{kind}", name, "--project", project)
         assert done.returncode == 0
-        # The two lines that the command says to add are all that is missing.
+        # The lines that the command says to add are all that is missing.
         lines += [line.split(": ", 1)[1] for line in done.stderr.splitlines()]
-    text = (project / "system.py").read_text()
-    text = text.replace("return ctx", "return ctx" + "".join(lines))
-    (project / "system.py").write_text(text.replace("import App,", "import App, CImage,"))
+    calls = "".join(line for line in lines if line.startswith("."))
+    text = (project / "system.py").read_text().replace("return ctx", "return ctx" + calls)
+    imports = [line for line in lines if line.startswith("from ")]
+    (project / "system.py").write_text(text.replace("\n\n\n", "\n".join(["", *imports, "\n\n"]), 1))
     with going_on("run", project, "--name", "new-test", output=tmp_path / "out", **runtime(tmp_path)) as run:
         run.until_printed("valve is ready")
         run.until_printed("sky is ready")

@@ -43,7 +43,12 @@ _rng: Token | None = None
 
 def ready() -> None:
     """Say that initialisation is done: the supervisor may start what depends on this app."""
-    _native.ready()
+    try:
+        _native.ready()
+    except StatusError as error:
+        if error.status is Status.UNAVAILABLE:
+            error.add_note("hint: an app to which the manifest gives no port has no message server to tell")
+        raise
 
 
 def trace_mark(label: int, param: int = 0) -> None:

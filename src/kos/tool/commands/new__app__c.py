@@ -23,4 +23,5 @@ def command(name: str, project: Path) -> None:
     new.make("c", name, place)
     output.result(str(place))
     output.say(f'next, in system.py: .put_app(App("{name}", CImage("apps/{name}")))')
-    output.say(f'and what it may use: .connect_protocol("{name}", Poukai.log)')
+    output.say("which needs: from kos.manifest import CImage")
+    output.say(f'and a port, without which it has no message server: .connect_protocol("{name}", Poukai.log)')

@@ -23,4 +23,4 @@ def command(name: str, project: Path) -> None:
     new.make("python", name, place)
     output.result(str(place))
     output.say(f'next, in system.py: .put_app(App("{name}", PythonImage("apps/{name}")))')
-    output.say(f'and what it may use: .connect_protocol("{name}", Poukai.log)')
+    output.say(f'and a port, without which it has no message server: .connect_protocol("{name}", Poukai.log)')
