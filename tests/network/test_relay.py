@@ -216,9 +216,13 @@ def test_nor_when_the_service_has_a_name():
 
 
 def test_a_service_that_is_down(running):
+    place = running.service.getsockname()
     running.service.close()
-    with running.connect() as device:
-        assert is_over(device)
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(place)  # nobody listens there, and nobody else can
+        with running.connect() as device:
+            assert is_over(device)
     wait_for("the connection is over", lambda: running.open() == 0)
     assert running.relay.failed == 1
 
