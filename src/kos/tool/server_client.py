@@ -23,6 +23,7 @@ import click
 from kos.abi.bounded import read_bounded
 from kos.abi.errors import KosError
 from kos.abi.session import HTTP_PORT
+from kos.tool import server_answers
 
 STUDIO_URL = f"http://127.0.0.1:{HTTP_PORT}"
 TIMEOUT = 30.0  # seconds
@@ -80,17 +81,6 @@ def remember(url: str, token: str) -> None:
         json.dump({"url": url, "token": token}, file)
 
 
-class Answer(dict[str, Any]):
-    """An object in a server's answer; what is missing in it is said of the server."""
-
-    def __init__(self, client: ServerClient, found: dict[str, Any]) -> None:
-        super().__init__(found)
-        self._client = client
-
-    def __missing__(self, key: str) -> Any:
-        raise self._client.strange(f"one without {key!r}")
-
-
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """No API of ours redirects; whoever does is another program, or wants our requests elsewhere."""
 
@@ -118,17 +108,6 @@ class ServerClient:
     def get(self, path: str, **query: Any) -> Any:
         return self.call("GET", path, query=query)
 
-    def list(self, path: str, of: type = dict, **query: Any) -> list[Any]:
-        """An answer that is a list of objects, or of something else."""
-        with self.open("GET", path, query=query) as answer:
-            return self.all_of(of, self._read(answer))
-
-    def all_of(self, kind: type, found: Any) -> list[Any]:
-        """`found`, when it is a list of such members."""
-        if not isinstance(found, list) or not all(isinstance(one, kind) for one in found):
-            raise self.strange(f"one of another form than a list of {kind.__name__}")
-        return found
-
     def post(self, path: str, body: Any = None) -> Any:
         return self.call("POST", path, body)
 
@@ -143,14 +122,17 @@ class ServerClient:
         """
         data = None if body is None else json.dumps(body).encode()
         with self.open(method, path, data, "application/json", query) as answer:
-            return self._object(answer)
+            return self._checked(answer, method, path)
 
-    def _object(self, answer: Any) -> Any:
-        if answer.status == NO_CONTENT:
-            return None
+    def _checked(self, answer: Any, method: str, path: str) -> Any:
+        """The JSON of an answer, in the form that this request has. Raises KosError."""
+        if method == "DELETE":
+            if answer.status == NO_CONTENT:
+                return None
+            raise self.strange(f"{answer.status}")
         found = self._read(answer)
-        if not isinstance(found, Answer):
-            raise self.strange("one that is no object")
+        if said := server_answers.fault(server_answers.form_of(method, path), found):
+            raise self.strange(said)
         return found
 
     def _read(self, answer: Any) -> Any:
@@ -159,7 +141,7 @@ class ServerClient:
             raw = answer.read(ANSWER_MAX + 1)
             if len(raw) > ANSWER_MAX or (answer.length or 0) > 0:
                 raise self.strange(f"more than {ANSWER_MAX} bytes")
-            return json.loads(raw, object_hook=lambda found: Answer(self, found)) if raw else None
+            return json.loads(raw) if raw else None
         except (OSError, HTTPException) as error:
             raise self.strange(f"an answer that is cut short: {error}") from error
         except (ValueError, RecursionError) as error:
@@ -180,7 +162,7 @@ class ServerClient:
         with file.open("rb") as source:
             headers = {"Content-Length": str(file.stat().st_size)}
             with self.open("POST", path, source, "application/zip", query, headers) as answer:
-                return self._object(answer)
+                return self._checked(answer, "POST", path)
 
     def lines(self, path: str, **query: Any) -> Iterator[str]:
         """An answer of text, line by line."""
@@ -276,11 +258,11 @@ class ServerClient:
         return exact[0]
 
     def _devices(self, query: str) -> list[Any]:
-        return self.all_of(dict, self.get("/devices", query=query, limit=PAGE)["devices"])
+        return self.get("/devices", query=query, limit=PAGE)["devices"]
 
     def release(self, name: str) -> dict[str, Any]:
         """A release by number, digest, `system version`, or version."""
-        releases = self.list("/releases", limit=PAGE)
+        releases = self.get("/releases", limit=PAGE)
         for one in releases:
             if name in (str(one["id"]), f"{one['system']} {one['version']}", one["version"]):
                 return one
@@ -290,21 +272,21 @@ class ServerClient:
 
     def overlay(self, name: str) -> dict[str, Any]:
         """An overlay by number, name, or beginning of its digest."""
-        for one in self.list("/overlays", limit=PAGE):
+        for one in self.get("/overlays", limit=PAGE):
             if name in (str(one["id"]), one["name"]) or (len(name) >= 8 and one["sha256"].startswith(name)):
                 return one
         raise KosError(f"no overlay called {name!r}", hint="kos-tool server.upload_overlay brings one")
 
     def channel(self, name: str) -> dict[str, Any]:
         """A channel of notifications by number or name."""
-        for one in self.list("/notifications/channels"):
+        for one in self.get("/notifications/channels"):
             if name in (str(one["id"]), one["name"]):
                 return one
         raise KosError(f"no channel called {name!r}", hint="kos-tool server.notifications.list shows all")
 
     def retention_rule(self, pattern: str) -> dict[str, Any]:
         """The rule of this pattern."""
-        for one in self.all_of(dict, self.get("/retention")["rules"]):
+        for one in self.get("/retention")["rules"]:
             if one["pattern"] == pattern:
                 return one
         raise KosError(f"no rule for {pattern!r}", hint="kos-tool server.retention.list shows all")

@@ -117,6 +117,7 @@ class Server:
         theirs.close()
         assert self.event()["event"] == "started"
         self._ids = itertools.count()
+        self._spawned: dict[str, int] = {}
         self._apps: list[App] = []
         self._processes: list[subprocess.Popen] = []
 
@@ -162,10 +163,14 @@ class Server:
 
     def spawn(self, name: str, code: str, *arguments: str, **access: str) -> subprocess.Popen:
         """An app that runs `code` over kos.app, in a process of its own; its output can be read."""
-        connection = self.register(name, 0x10000 + next(self._ids), access)
-        with connection:
+        return self.spawn_command(name, [sys.executable, "-c", code, *arguments], **access)
+
+    def spawn_command(self, name: str, command: list[str], **access: str) -> subprocess.Popen:
+        """The same for any program. An app that is started again keeps its id."""
+        app_id = self._spawned.setdefault(name, 0x20000 + len(self._spawned))
+        with self.register(name, app_id, access) as connection:
             process = subprocess.Popen(
-                [sys.executable, "-c", code, *arguments],
+                command,
                 env={"KOS_APP_NAME": name, "KOS_MSG_SERVERS": f"msg0:{connection.fileno()}"},
                 pass_fds=[connection.fileno()],
                 stdout=subprocess.PIPE,

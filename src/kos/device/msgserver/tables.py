@@ -155,6 +155,7 @@ class App:
     ready: bool = False
     alive: bool = True
     slots: dict[int, Token | Reserved] = field(default_factory=dict)
+    revoked: set[int] = field(default_factory=set)  # slots of own tokens: it may not know yet
     owned: dict[int, Mailbox] = field(default_factory=dict)  # mailboxes that it answers
     buffers: set[BufferToken] = field(default_factory=set)  # that it created
     attach: deque[Mailbox] = field(default_factory=deque)
@@ -183,7 +184,7 @@ class App:
         """What the slot holds; it may be a mailbox that is closed by now. Raises Refusal."""
         token = self.slots.get(slot)
         if token is None or isinstance(token, Reserved):
-            raise NotHeld
+            raise Refusal(Status.INVALID_TOKEN) if slot in self.revoked else NotHeld()
         return token
 
     def usable_token(self, slot: int) -> Token:
@@ -360,6 +361,7 @@ class Tables:
         ]
         for slot in own:
             del owner.slots[slot]
+            owner.revoked.add(slot)
         return revoked + len(own)
 
     # --- requests -----------------------------------------------------------------------------------------

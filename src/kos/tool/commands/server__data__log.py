@@ -20,7 +20,7 @@ SECTION = "Servers"
 def command(device: str, app: str, text: str, limit: int, url: str | None, as_json: bool) -> None:
     """Print stored console lines of DEVICE, the newest last."""
     client = ServerClient(url)
-    found = client.list(f"/devices/{client.device(device)['id']}/log", app=app, text=text, limit=limit)
+    found = client.get(f"/devices/{client.device(device)['id']}/log", app=app, text=text, limit=limit)
     if as_json:
         output.result_json(found)
         return

@@ -17,7 +17,7 @@ SECTION = "Servers"
 def command(device: str, url: str | None, as_json: bool) -> None:
     """List the series that DEVICE has sent."""
     client = ServerClient(url)
-    found = client.list(f"/devices/{client.device(device)['id']}/series", str)
+    found = client.get(f"/devices/{client.device(device)['id']}/series")
     if as_json:
         output.result_json(found)
     else:

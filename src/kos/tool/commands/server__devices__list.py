@@ -19,7 +19,7 @@ def command(query: str, url: str | None, as_json: bool) -> None:
     client, found = ServerClient(url), []
     while True:
         page = client.get("/devices", query=query, limit=PAGE, offset=len(found))
-        devices = client.all_of(dict, page["devices"])
+        devices = page["devices"]
         found += devices
         if not devices or len(found) >= page["total"]:
             break

@@ -15,7 +15,7 @@ SECTION = "Servers"
 @options.JSON
 def command(url: str | None, as_json: bool) -> None:
     """List groups of devices: named queries."""
-    found = ServerClient(url).list("/groups")
+    found = ServerClient(url).get("/groups")
     if as_json:
         output.result_json(found)
         return

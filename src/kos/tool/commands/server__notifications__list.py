@@ -15,7 +15,7 @@ SECTION = "Servers"
 @options.JSON
 def command(url: str | None, as_json: bool) -> None:
     """List the channels that notifications go to."""
-    found = ServerClient(url).list("/notifications/channels")
+    found = ServerClient(url).get("/notifications/channels")
     if as_json:
         output.result_json(found)
         return

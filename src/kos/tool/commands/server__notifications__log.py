@@ -18,7 +18,7 @@ SECTION = "Servers"
 @options.JSON
 def command(count: int, url: str | None, as_json: bool) -> None:
     """Show what was sent, waits, or was given up."""
-    found = ServerClient(url).list("/notifications/deliveries", limit=count)
+    found = ServerClient(url).get("/notifications/deliveries", limit=count)
     if as_json:
         output.result_json(found)
         return

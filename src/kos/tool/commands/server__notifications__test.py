@@ -42,7 +42,7 @@ def _outcome(client: ServerClient, number: int, timeout: float) -> dict[str, Any
     """The delivery once it has arrived. Raises KosError with the reason when it does not."""
     deadline = time.monotonic() + timeout
     while True:
-        deliveries = client.list("/notifications/deliveries")
+        deliveries = client.get("/notifications/deliveries")
         found = next((one for one in deliveries if one["id"] == number), None)
         if found is None:
             raise client.strange("none about what was just sent")

@@ -15,7 +15,7 @@ SECTION = "Servers"
 @options.JSON
 def command(url: str | None, as_json: bool) -> None:
     """List overlays, newest first."""
-    found = ServerClient(url).list("/overlays", limit=500)
+    found = ServerClient(url).get("/overlays", limit=500)
     if as_json:
         output.result_json(found)
         return

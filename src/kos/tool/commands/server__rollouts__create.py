@@ -122,7 +122,7 @@ def _window(text: str | None) -> list[int] | None:
 
 
 def _group(client: ServerClient, name: str) -> int:
-    for one in client.list("/groups"):
+    for one in client.get("/groups"):
         if name in (str(one["id"]), one["name"]):
             return int(one["id"])
     raise KosError(f"no group called {name!r}", hint="kos-tool server.groups.list shows all")

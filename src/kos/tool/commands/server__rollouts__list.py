@@ -15,7 +15,7 @@ SECTION = "Servers"
 @options.JSON
 def command(url: str | None, as_json: bool) -> None:
     """List rollouts, newest first."""
-    found = ServerClient(url).list("/rollouts", limit=100)
+    found = ServerClient(url).get("/rollouts", limit=100)
     if as_json:
         output.result_json(found)
         return

@@ -18,7 +18,7 @@ def command(rollout: int, url: str | None, as_json: bool) -> None:
     """Show ROLLOUT: its state, and each device that failed with the device's own reason."""
     client = ServerClient(url)
     found = client.get(f"/rollouts/{rollout}")
-    devices = client.list(f"/rollouts/{rollout}/devices", limit=500)
+    devices = client.get(f"/rollouts/{rollout}/devices", limit=500)
     if as_json:
         output.result_json({**found, "devices": devices})
         return
