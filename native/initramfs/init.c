@@ -29,6 +29,8 @@
 #define ENV_PARTITION "kos-env"
 #define NOTE_OFFSET 0x20000 /* NOTE_OFFSET of kos.device.store.bootrecord */
 #define NOTE_SIZE 512
+#define NOTE_SLOT "kos_failed" /* NOTE_SLOT of kos.device.store.bootrecord */
+#define ROOT_PREFIX "kos-root-"
 #define DEVICE_WAIT_MS 10000
 #define STEP_MS 5
 
@@ -91,10 +93,11 @@ static int wait_for_partition(const char *name, char *device, size_t size)
 static void leave_note(const char *reason)
 {
 	char device[320], note[NOTE_SIZE] = "";
+	size_t prefix = sizeof ROOT_PREFIX - 1;
 
-	if (!find_partition(ENV_PARTITION, device, sizeof device))
+	if (strncmp(root_name, ROOT_PREFIX, prefix) || !find_partition(ENV_PARTITION, device, sizeof device))
 		return;
-	snprintf(note, sizeof note, "%s: %s\n", root_name, reason);
+	snprintf(note, sizeof note, NOTE_SLOT "=%s\n%s: %s\n", root_name + prefix, root_name, reason);
 	int fd = open(device, O_WRONLY | O_SYNC | O_CLOEXEC);
 	if (fd >= 0) {
 		(void)!pwrite(fd, note, sizeof note, NOTE_OFFSET);

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from kos.build.image import modules, system
+from kos.build.image import device as device_image
+from kos.build.image import modules, qemu, system
 from kos.build.image.run import run
 from kos.build.sdk.install import Wanted
+from kos.device.store import bootrecord
+from kos.device.store.generations import GOOD
+from kos.device.store.store import Store
 from kos.manifest import PlatformSpec
 from kos.platforms import board
 
@@ -106,6 +110,51 @@ def test_a_system_upgrade_goes_to_the_other_slot_and_a_bad_one_comes_back(tmp_pa
         with device.client() as client:
             reasons = {one["number"]: one["reason"] for one in client.hello()["generations"] if one["reason"]}
         assert "did not start" in reasons[3] and "mount the root" in reasons[4] and "started" in reasons[5]
+
+
+def two_good_slots(project_root: Path, folder: Path, cut: float) -> qemu.Machine:
+    """A machine with a good generation in each slot. The second one is current, its slot is the boot record's
+    good one, and its root ends after `cut` of its bytes; what follows is zeros.
+    """
+    sdk, facts = needs_sdk(), board(PlatformSpec.parse(PLATFORM))
+    machine = new_machine(project_root, folder)
+    store = Store(folder / "contents/data/store")
+    first = store.generations()[1]
+    store.put_generation(replace(first, state=GOOD))
+    store.put_generation(replace(first, number=2, slot="b", state=GOOD))
+    store.move_current(2)
+    base = system.build(facts, sdk)
+    filled = device_image.Contents(base, folder / "contents/data", folder / "contents/keys")
+    plan = device_image.write(facts, sdk, "run", filled, machine.disk)
+    root = base.root.read_bytes()
+    parts = {
+        "kos-bootfs-b": base.bootfs.read_bytes(),
+        "kos-root-b": root[: int(len(root) * cut)],
+        bootrecord.PARTITION: bootrecord.partition_image("b"),
+    }
+    with machine.disk.open("r+b") as disk:
+        for name, data in parts.items():
+            disk.seek(plan.offsets()[name])
+            disk.write(data)
+    return machine
+
+
+def test_a_good_system_that_can_no_longer_be_mounted_leads_back(tmp_path):
+    source = project(tmp_path / "project", {"alpha": STEADY.format(text="alpha one")}, "1.0.0", ONCE)
+    machine = two_good_slots(source, tmp_path / "machine", 0.5)
+    with powered(machine) as device:
+        at = device.wait_for("KOS: starting slot b")
+        at = device.wait_for("KOS: starting slot a", at)
+        at = device.wait_for("generation 2 failed: slot b did not start: .*cannot mount the root", at)
+        at = device.wait_for("generation 1 .good., release 1.0.0, slot a", at)
+        device.wait_for("apps ready", at)
+        with device.client() as client:
+            facts = client.hello()
+        assert (facts["generation"], facts["slot"]) == (1, "a")
+    with powered(machine) as device:
+        at = device.wait_for("KOS: starting slot")
+        assert device.lines[at][1].endswith("slot a"), "once is enough to know it"
+        device.wait_for("generation 1 .good., release 1.0.0, slot a", at)
 
 
 def test_a_kernel_that_panics_leads_back_on_32_bit_arm_too(tmp_path):

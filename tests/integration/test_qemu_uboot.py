@@ -110,6 +110,22 @@ def test_the_script_takes_what_the_record_says(platform, tmp_path, figures):
         machine.wait_for("slot b did not start")
         machine.wait_for("started slot a end")
         assert bootrecord.newest([get(image, place, bootrecord.COPY_SIZE) for place in places])[0].left == 1
+        # A note says that the good slot failed: the other one goes first, if it holds something.
+        note = f"{bootrecord.NOTE_SLOT}=a\nkos-root-a: cannot mount\n".encode().ljust(
+            bootrecord.NOTE_SIZE, b"\0"
+        )
+        put(image, env + bootrecord.NOTE_OFFSET, note)
+        for place in places:
+            put(image, place, BootRecord(1, "a").encode())
+        machine.reset()
+        machine.wait_for("slot b did not start")
+        machine.wait_for("started slot a end")
+        put(image, layout.offsets()["kos-bootfs-b"], (tmp_path / "slot.img").read_bytes()[:4096])
+        machine.reset()
+        machine.wait_for("started slot b end")
+        put(image, env + bootrecord.NOTE_OFFSET, note.replace(b"=a", b"=b"))
+        machine.reset()
+        machine.wait_for("started slot a end")
     figures(f"{platform}: U-Boot and the device agree on {len(cases)} states of the boot record")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -26,6 +28,16 @@ def test_only_the_owner_may_read(tmp_path):
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "keys").iterdir()}
     assert modes == {"server.key": 0o600, "server.pub": 0o644, "tunnel.key": 0o600, "tunnel.pub": 0o644}
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_names_of_new_keys_are_durable(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    )
+    pairs.generate(tmp_path / "keys", ALL)
+    names = [str(tmp_path / "keys" / f"{name}.{end}") for name, _ in ALL for end in ("key", "pub")]
+    assert synced == [*names, str(tmp_path / "keys"), str(tmp_path)]
 
 
 def test_no_two_devices_have_the_same_keys(tmp_path):

@@ -6,6 +6,7 @@ good.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable
@@ -53,7 +54,20 @@ def generate(directory: Path, keys: Iterable[tuple[str, str]]) -> dict[str, byte
         secret, shown = _files(directory, name)
         _write(secret, private.private_bytes_raw(), 0o600)
         _write(shown, public[name], 0o644)
+    # A device is flashed with these next: their names must not be lost with this machine's power.
+    _sync_names(directory)
+    with contextlib.suppress(PermissionError):  # one that we may not read is not one that we made
+        _sync_names(directory.resolve().parent)
     return public
+
+
+def _sync_names(folder: Path) -> None:
+    """The names in a directory are durable when this returns."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _files(directory: Path, name: str) -> tuple[Path, Path]:

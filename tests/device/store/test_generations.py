@@ -47,6 +47,21 @@ def test_a_slot_without_a_good_generation_sends_to_the_other_one():
     assert (choice.run, choice.reboot_to) == (0, "a")
 
 
+def test_a_good_slot_that_does_not_start_any_more_fails_what_lives_there_with_the_note():
+    made = known((1, "a", GOOD, 0), (2, "a", FAILED, 0), (3, "b", GOOD, 0))
+    choice = choose(made, 3, "a", 3, "kos-root-b: cannot mount", passed_over=True)
+    assert (choice.run, choice.reboot_to, list(choice.changed)) == (1, "", [3])
+    assert choice.changed[3].state == FAILED
+    assert choice.changed[3].reason == "slot b did not start: kos-root-b: cannot mount"
+
+
+def test_the_only_good_one_is_not_looked_for_in_a_slot_that_does_not_start():
+    made = known((1, "a", FAILED, 0), (2, "b", GOOD, 0))
+    assert choose(made, 1, "a", 3).reboot_to == "b"
+    choice = choose(made, 1, "a", 3, passed_over=True)
+    assert (choice.run, choice.reboot_to) == (1, "") and choice.changed[2].state == FAILED
+
+
 def test_when_nothing_was_ever_good_the_newest_runs():
     assert choose(known((1, "a", TRIAL, 3)), 1, "a", 3).run == 1
 

@@ -47,8 +47,19 @@ setenv kos_write {other:#x}
 fi
 """
 
+# A good slot whose system could not be mounted or run comes after the other one.
+_NOTE = """
+setenv {name} -
+if {interface} read {scratch:#x} {sector:#x} 1; then
+env import -t {scratch:#x} {size:#x} {name}
+fi
+"""
+
 _CHOOSE = """
 setenv kos_use ${{kos_good}}
+if test "${{{note}}}" = "${{kos_good}}"; then
+{others}
+fi
 setenv kos_fewer -
 {fewer}
 if test "${{kos_trial}}" != "-"; then
@@ -92,6 +103,14 @@ def boot_script(loader: BootLoader, record_sector: int, bootfs: dict[str, int]) 
     texts += [_READ.format(index=index, sector=sector, **common) for index, sector in enumerate(sectors)]
     for pair, index in _pairs():
         texts.append(_TAKE.format(pair=pair, index=index, other=sectors[1 - index]))
+    note = record_sector + bootrecord.NOTE_OFFSET // SECTOR
+    sizes = {"size": bootrecord.NOTE_SIZE}
+    texts.append(_NOTE.format(**(common | sizes), name=bootrecord.NOTE_SLOT, sector=note))
+    first, second = bootrecord.SLOTS
+    others = (
+        _when("kos_good", slot, f"setenv kos_use {other}")
+        for slot, other in ((first, second), (second, first))
+    )
     parts = (_when("kos_slot", slot, f"setenv kos_part {number:x}") for slot, number in bootfs.items())
     fewer = (
         _when("kos_left", left, f"setenv kos_fewer {left - 1}") for left in range(1, bootrecord.TRIES_MAX + 1)
@@ -102,7 +121,12 @@ def boot_script(loader: BootLoader, record_sector: int, bootfs: dict[str, int]) 
     )
     texts.append(
         _CHOOSE.format(
-            parts="\n".join(parts), fewer="\n".join(fewer), following="\n".join(following), **common
+            note=bootrecord.NOTE_SLOT,
+            others="\n".join(others),
+            parts="\n".join(parts),
+            fewer="\n".join(fewer),
+            following="\n".join(following),
+            **common,
         )
     )
     return "".join(texts)

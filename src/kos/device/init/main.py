@@ -12,6 +12,7 @@ import time
 
 from kos.abi.errors import KosError
 from kos.abi.hints import Any
+from kos.abi.records import replace
 from kos.device.init import children, mounts, system
 from kos.device.init.power import AGAIN, OFF, end
 from kos.device.init.watchdog import Watchdog
@@ -76,18 +77,27 @@ def pick(store: Store, slots: Slots | None) -> tuple[Generation, Manifest, bytes
     other slot has to be started.
     """
     note = slots.take_note() if slots else ""
+    passed_over = slots is not None and slots.passed_over()
     known = store.generations()
     current = store.current()
     while True:
         choice = generations.choose(
-            known, current, slots.running if slots else "", _attempts(store, known), note
+            known,
+            current,
+            slots.running if slots else "",
+            _attempts(store, known),
+            note,
+            passed_over=passed_over,
         )
         for number, changed in sorted(choice.changed.items()):
             known[number] = changed
             record(store, changed)
-        if slots:
-            settle_record(slots, choice.reboot_to)
         generation = known.get(choice.run)
+        good = generation is not None and generation.state == generations.GOOD
+        if slots:
+            settle_record(slots, choice.reboot_to, good=good)
+        if passed_over and good:
+            point_at(store, choice.run)
         if generation is None:
             raise KosError("the store holds no generation", hint="flash the device again: kos-tool bootstrap")
         try:
@@ -112,19 +122,35 @@ def record(store: Store, changed: Generation) -> None:
         say(f"generation {changed.number}: its record cannot be written: {error.strerror}")
 
 
-def settle_record(slots: Slots, reboot_to: str) -> None:
+def point_at(store: Store, number: int) -> None:
+    """Have the current link follow when its generation's slot does not start any more: an upgrade asks it
+    which parts run.
+    """
+    try:
+        if store.current() != number:
+            store.move_current(number)
+    except OSError as error:
+        say(f"generation {number} cannot become the current one: {error.strerror}")
+
+
+def settle_record(slots: Slots, reboot_to: str, *, good: bool) -> None:
     """Bring the boot record up to date with what was chosen; does not return when the other slot is to be
     started.
+
+    Args:
+        reboot_to: that slot.
+        good: what was chosen is known to work.
     """
     if slots.mend_record():
         say(f"the boot record was damaged, it begins anew with slot {slots.running}")
     found = slots.record()
     if reboot_to:
         say(f"no generation of slot {slots.running} works, starting slot {reboot_to}")
-        slots.write_record(found.confirm(reboot_to))
+        # On trial, though it was good: where it does not start, we are back here and know it.
+        slots.write_record(replace(found.begin_trial(reboot_to), good=slots.running))
         end(AGAIN)
-    if found.trial and found.trial != slots.running:
-        slots.write_record(found.give_up())
+    if slots.passed_over() or (good and (found.good != slots.running or found.trial)):
+        slots.write_record(found.confirm(slots.running))
 
 
 def _attempts(store: Store, known: dict[int, Generation]) -> int:

@@ -15,7 +15,10 @@ from kos.device.store import ubootenv
 PARTITION = "kos-env"
 COPY_OFFSETS = (0x0, 0x10000)
 COPY_SIZE = 0x1000  # bytes
-NOTE_OFFSET = 0x20000  # why the last attempt failed: text, ended by a zero
+# Why the last attempt failed: text, ended by a zero. Its first line, `kos_failed=SLOT`, tells the boot
+# loader's script which slot it was: a good one is not tried again before the other one.
+NOTE_OFFSET = 0x20000
+NOTE_SLOT = "kos_failed"
 NOTE_SIZE = 512
 PARTITION_SIZE = 1 << 20
 SLOTS = ("a", "b")

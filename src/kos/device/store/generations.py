@@ -103,7 +103,13 @@ class Choice:
 
 
 def choose(
-    generations: Mapping[int, Generation], current: int, slot: str, attempts_allowed: int, note: str = ""
+    generations: Mapping[int, Generation],
+    current: int,
+    slot: str,
+    attempts_allowed: int,
+    note: str = "",
+    *,
+    passed_over: bool = False,
 ) -> Choice:
     """The generation to run.
 
@@ -113,8 +119,15 @@ def choose(
         slot: the slot that the boot loader started; empty on the host platform.
         attempts_allowed: starts that a generation on trial has; 0 is without end.
         note: what the slot that did not start left behind.
+        passed_over: the boot loader was to start the other slot, and could not.
     """
     changed: dict[int, Generation] = {}
+    if passed_over:
+        # Good ones too: to send the device back there would be without end.
+        for number, one in generations.items():
+            if one.slot != slot and one.state != FAILED:
+                changed[number] = one.failed(_without_end(one, note))
+        generations = {**generations, **changed}
     here = {number: one for number, one in generations.items() if one.slot == slot}
     elsewhere = {
         number: one for number, one in generations.items() if one.slot != slot and one.state == TRIAL

@@ -82,6 +82,16 @@ class Slots:
             return True
         return False
 
+    def passed_over(self) -> bool:
+        """Whether the boot loader was to start the other slot and could not, or no longer tries to. False
+        where no copy of the boot record is valid.
+        """
+        try:
+            record = self.record()
+        except KosError:
+            return False
+        return (record.trial or record.good) == self.other
+
     def take_note(self) -> str:
         """Why the last start failed, as the initramfs left it; empty where it left nothing. Clears it."""
         note = b"".join(
@@ -91,7 +101,9 @@ class Slots:
         if text:
             blank = bytes(bootrecord.NOTE_SIZE)
             self._files.write_at(self._partitions["env"], bootrecord.NOTE_OFFSET, [blank])
-        return text
+        # The first line is for the boot loader.
+        first, _, rest = text.partition("\n")
+        return rest if first.startswith(f"{bootrecord.NOTE_SLOT}=") else text
 
     def _newest(self) -> tuple[BootRecord, int]:
         device = self._partitions["env"]
