@@ -38,6 +38,12 @@ def create_app(settings: Settings) -> FastAPI:
         except KosError as error:
             app.state.failure = error  # for whoever started the server
             raise
+        except OSError as error:
+            if getattr(app.state, "services", None) is None:  # what the user can mend, too
+                app.state.failure = KosError(
+                    f"cannot be used: {error.strerror or error}", where=str(error.filename or settings.data)
+                )
+            raise
 
     app = FastAPI(
         title=f"KOS {settings.product.title()} Server",

@@ -8,13 +8,16 @@ import os
 import socket
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import uvicorn
 
 from kos.abi.errors import KosError
+from kos.server import limits
 from kos.server.app import create_app
 from kos.server.settings import Settings, is_loopback
+from kos.server.start import check_database, data_folder
 
 GRACE = 3  # seconds that open streams have to end
 
@@ -38,17 +41,25 @@ def serve(settings: Settings, *, log_json: bool = False, verbose: bool = False) 
     """Serve until SIGINT or SIGTERM.
 
     Raises:
-        KosError: the port is in use, or Studio would listen beyond this machine.
+        KosError: a setting is wrong, the port is in use, the data cannot be used, or Studio would listen
+            beyond this machine. Nothing was changed then.
     """
+    limits.check(settings)
     if settings.studio and not is_loopback(settings.host):
         raise KosError(
             f"Studio has no log-in, so it listens on this machine only, not on {settings.host}",
             hint="use the Fleet Server: kos-tool server.start --fleet",
         )
     _set_up_log(log_json, verbose)
-    listener = _listen(settings.host, settings.port)
-    settings = replace(settings, port=listener.getsockname()[1])
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with closing(_listen(settings.host, settings.port)) as listener:
+        settings = replace(settings, port=listener.getsockname()[1])
+        begun: list[_Server] = []
+        with data_folder(settings.data, lambda: any(server.started for server in begun)):
+            check_database(settings)
+            return _serve(settings, listener, begun, verbose=verbose)
+
+
+def _serve(settings: Settings, listener: socket.socket, begun: list[_Server], *, verbose: bool) -> int:
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -59,6 +70,7 @@ def serve(settings: Settings, *, log_json: bool = False, verbose: bool = False) 
         server_header=False,
     )
     server = _Server(config, settings)
+    begun.append(server)
     app.state.failure = None
     # What the user can mend is said once, by whoever called, and not with a trace.
     logging.getLogger("uvicorn.error").addFilter(lambda _record: app.state.failure is None)
@@ -120,6 +132,6 @@ def _set_up_log(log_json: bool, verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     plain = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     handler.setFormatter(JsonLines() if log_json else logging.Formatter(plain))
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=os.environ.get("KOS_SERVER_LOG", level), handlers=[handler], force=True)
+    level = limits.log_level(os.environ, logging.INFO if verbose else logging.WARNING)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)

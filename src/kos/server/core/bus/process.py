@@ -99,11 +99,18 @@ class BusProcess:
         while not await self._answers():
             if self.process.returncode is not None or asyncio.get_running_loop().time() > deadline:
                 raise KosError(
-                    f"the bus did not start on port {self.node.port}",
-                    where=str(self.log_file),
+                    f"the bus did not start on port {self.node.port}: {self._last_words()}",
                     hint="is the port in use? Choose another one with --bus-port",
                 )
             await asyncio.sleep(0.02)
+
+    def _last_words(self) -> str:
+        """The last line of its log, which a first start that fails does not keep."""
+        try:
+            lines = self.log_file.read_text(errors="replace").splitlines()
+        except OSError:
+            lines = []
+        return lines[-1].rpartition("] ")[2] if lines else "it said nothing"
 
     async def _answers(self) -> bool:
         try:
