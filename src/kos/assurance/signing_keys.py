@@ -9,12 +9,12 @@ expires = 2027-04-01          # the last day on which it may sign; left out wher
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
+from kos.assurance.entries import day, parse_entries
 from kos.assurance.errors import AssuranceError
 
 KEYS_MAX = 64
@@ -43,38 +43,20 @@ def parse_signing_keys(text: str, where: str = "signing_keys.toml") -> dict[str,
     Raises:
         AssuranceError: not TOML, an unknown member, a missing part, a key twice, too much of anything.
     """
-    if len(text) > KEYS_BYTES_MAX:
-        raise AssuranceError(f"{len(text)} characters are too many, at most {KEYS_BYTES_MAX}", where=where)
-    try:
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise AssuranceError(f"not TOML: {error}", where=where) from None
-    entries = table.get("key", [])
-    if table.keys() - {"key"} or not isinstance(entries, list):
-        raise AssuranceError("expected only [[key]] entries", where=where)
-    if len(entries) > KEYS_MAX:
-        raise AssuranceError(f"{len(entries)} keys are too many, at most {KEYS_MAX}", where=where)
+    entries = parse_entries(text, "key", _MEMBERS, where, bytes_max=KEYS_BYTES_MAX, entries_max=KEYS_MAX)
     found: dict[str, SigningKey] = {}
-    for number, entry in enumerate(entries, 1):
-        public, key = _key(entry, f"{where}: key {number}")
+    for entry, place in entries:
+        public, key = _key(entry, place)
         if public in found:
-            raise AssuranceError(f"{public[:16]} is there twice", where=f"{where}: key {number}")
+            raise AssuranceError(f"{public[:16]} is there twice", where=place)
         found[public] = key
     return found
 
 
-def _key(entry: Any, where: str) -> tuple[str, SigningKey]:
-    if not isinstance(entry, Mapping):
-        raise AssuranceError("expected a table", where=where)
-    if unknown := sorted(entry.keys() - _MEMBERS):
-        raise AssuranceError(
-            f"unknown key {unknown[0]!r}", where=where, hint="known: " + ", ".join(sorted(_MEMBERS))
-        )
+def _key(entry: Mapping[str, Any], where: str) -> tuple[str, SigningKey]:
     public, use, expires = entry.get("public"), entry.get("use"), entry.get("expires")
     if not isinstance(public, str) or not _PUBLIC.fullmatch(public):
         raise AssuranceError("public must be 64 hexadecimal digits", where=where)
     if use not in USES:
         raise AssuranceError(f"use must be one of {', '.join(USES)}, found {use!r}", where=where)
-    if expires is not None and (not isinstance(expires, date) or isinstance(expires, datetime)):
-        raise AssuranceError("expires must be a day such as 2027-04-01, without quotes", where=where)
-    return public, SigningKey(use == "development", expires)
+    return public, SigningKey(use == "development", None if expires is None else day(expires, where))

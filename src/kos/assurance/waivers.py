@@ -12,12 +12,12 @@ They live in a reviewed file, `waivers.toml`, beside the system:
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
+from kos.assurance.entries import day, parse_entries
 from kos.assurance.errors import AssuranceError
 from kos.assurance.finding import Finding
 
@@ -60,29 +60,11 @@ def parse_waivers(text: str, known_rules: set[str], where: str = "waivers.toml")
     Raises:
         AssuranceError: not TOML, an unknown key or rule, a missing part, too much of anything.
     """
-    if len(text) > WAIVER_BYTES_MAX:
-        raise AssuranceError(f"{len(text)} characters are too many, at most {WAIVER_BYTES_MAX}", where=where)
-    try:
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise AssuranceError(f"not TOML: {error}", where=where) from None
-    entries = table.get("waiver", [])
-    if table.keys() - {"waiver"} or not isinstance(entries, list):
-        raise AssuranceError("expected only [[waiver]] entries", where=where)
-    if len(entries) > WAIVERS_MAX:
-        raise AssuranceError(f"{len(entries)} waivers are too many, at most {WAIVERS_MAX}", where=where)
-    return tuple(
-        _waiver(entry, known_rules, f"{where}: waiver {number}") for number, entry in enumerate(entries, 1)
-    )
+    entries = parse_entries(text, "waiver", _KEYS, where, bytes_max=WAIVER_BYTES_MAX, entries_max=WAIVERS_MAX)
+    return tuple(_waiver(entry, known_rules, place) for entry, place in entries)
 
 
-def _waiver(entry: Any, known_rules: set[str], where: str) -> Waiver:
-    if not isinstance(entry, Mapping):
-        raise AssuranceError("expected a table", where=where)
-    if unknown := sorted(entry.keys() - _KEYS):
-        raise AssuranceError(
-            f"unknown key {unknown[0]!r}", where=where, hint="known: " + ", ".join(sorted(_KEYS))
-        )
+def _waiver(entry: Mapping[str, Any], known_rules: set[str], where: str) -> Waiver:
     for key in ("rule", "owner", "reason"):
         value = entry.get(key)
         if not isinstance(value, str) or not value.strip() or len(value) > WAIVER_TEXT_MAX:
@@ -91,9 +73,8 @@ def _waiver(entry: Any, known_rules: set[str], where: str) -> Waiver:
         raise AssuranceError(
             f"there is no rule {entry['rule']!r}", where=where, hint="kos-tool manifest.check --list-rules"
         )
-    app, expires = entry.get("app"), entry.get("expires")
+    app = entry.get("app")
     if app is not None and not isinstance(app, str):
         raise AssuranceError("app must be an app's name", where=where)
-    if not isinstance(expires, date) or isinstance(expires, datetime):
-        raise AssuranceError("expires must be a day such as 2027-04-01, without quotes", where=where)
-    return Waiver(entry["rule"], app, entry["owner"], entry["reason"], expires, where)
+    last = day(entry.get("expires"), where)
+    return Waiver(entry["rule"], app, entry["owner"], entry["reason"], last, where)

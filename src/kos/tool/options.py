@@ -30,6 +30,13 @@ class Seconds(Number):
     what = "number of seconds"
 
 
+def wait(name: str, default: float, help_text: str) -> Callable[[Any], Any]:
+    """An option of a command that waits for what somebody else does, a day at most."""
+    return click.option(
+        name, type=Seconds(0, 86400), default=default, show_default=True, help=f"Seconds to wait {help_text}"
+    )
+
+
 PROJECT = click.argument("project", type=click.Path(path_type=Path), default=".", metavar="[PROJECT]")
 PLATFORM = click.option(
     "-p",

@@ -18,13 +18,7 @@ AGAIN = 0.3  # seconds between two looks
 
 @click.command()
 @click.argument("channel")
-@click.option(
-    "--timeout",
-    type=options.Seconds(0, 86400),
-    default=60.0,
-    show_default=True,
-    help="Seconds to wait for the outcome.",
-)
+@options.wait("--timeout", 60.0, "for the outcome.")
 @SERVER
 @options.JSON
 def command(channel: str, timeout: float, url: str | None, as_json: bool) -> None:

@@ -16,13 +16,7 @@ SECTION = "Servers"
 @click.command()
 @click.argument("device")
 @click.argument("release")
-@click.option(
-    "--wait",
-    type=options.Seconds(0, 86400),
-    default=300.0,
-    show_default=True,
-    help="Seconds to wait for its verdict; 0 does not.",
-)
+@options.wait("--wait", 300.0, "for its verdict; 0 does not.")
 @SERVER
 @options.JSON
 def command(device: str, release: str, wait: float, url: str | None, as_json: bool) -> None:
