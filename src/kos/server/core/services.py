@@ -26,6 +26,7 @@ from kos.server.core.bus.keys import BusKeys, load_or_create
 from kos.server.core.bus.process import BusProcess, free_port
 from kos.server.core.data.ingest import Ingest
 from kos.server.core.data.presence import Presence
+from kos.server.core.data.progress import resume
 from kos.server.core.data.retention import retain
 from kos.server.core.db.database import Database
 from kos.server.core.db.models import Organisation, now
@@ -141,9 +142,12 @@ class Services:
             await bus_ready
             await self.bus.connect()
             stack.push_async_callback(self.bus.close)
+            await self.bus.ensure_streams()
+            if self.settings.workers:
+                # Before a device may send: a stream that lost its end must not have grown past it again.
+                await resume(self.database, self.bus)
             await self.sessions.start()
             stack.push_async_callback(self.sessions.stop)
-            await self.bus.ensure_streams()
             stack.push_async_callback(self.sender.stop)
             if self.settings.workers:
                 self.worker.start()

@@ -10,6 +10,7 @@ import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import nats
@@ -46,6 +47,14 @@ SETTLE_TIMEOUT = 10.0
 KICK_AGAIN = 2.0  # seconds: a log-in that was decided just before a revocation shows up by then
 
 Handler = Callable[[Msg], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class StreamFacts:
+    """Which stream it is, by when it was made, and the sequence of its last message, gone or not."""
+
+    made: str
+    last: int
 
 
 class Bus:
@@ -138,6 +147,11 @@ class Bus:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
                 await asyncio.sleep(0.2)
+
+    async def stream_facts(self, name: str) -> StreamFacts:
+        """Raises what the bus' client raises: NotFoundError where there is none."""
+        info = await self.client.jetstream().stream_info(name)
+        return StreamFacts(info.created.isoformat() if info.created else "", info.state.last_seq)
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -15,6 +15,7 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
@@ -31,12 +32,13 @@ from kos.abi.session import (
     Report,
     Telemetry,
 )
-from kos.server.core.bus.client import STREAM, Bus
+from kos.server.core.bus.client import STREAM, Bus, StreamFacts
 from kos.server.core.data.alarms import AlarmBook
 from kos.server.core.data.crashes import unknown
 from kos.server.core.data.outlet import Out, Outlet
 from kos.server.core.data.points import PointWriter, Row, corrected, measured
 from kos.server.core.data.positions import Positions
+from kos.server.core.data.progress import AnotherStream, resume, row_to_move
 from kos.server.core.data.reports import apply_report, metric_points
 from kos.server.core.db.database import Database
 from kos.server.core.db.models import Device, DeviceEvent, IngestOffset, LogLine, Organisation, now
@@ -94,19 +96,18 @@ class Ingest:
         self.alarms = AlarmBook()
         self.outlet = Outlet(bus)
         self.known_until = 0  # ms: what devices sent until then is in the database; 0: nothing is known yet
+        self.facts = StreamFacts("", 0)  # of the stream that is read
         self.stored = 0
         self.refused = 0
         self.repeated = 0  # records that came again, or before one that they must follow
 
     async def run(self) -> None:
         """Until cancelled."""
-        purged = await asyncio.to_thread(self._offset)
         rules_at = 0.0
         clock = asyncio.get_running_loop().time
         while True:
             try:
-                consumer = await self._consumer()
-                await self.outlet.open()
+                consumer, purged = await self._consumer()
                 while True:
                     if clock() - rules_at > RULES_EVERY:
                         await asyncio.to_thread(self._load_rules)
@@ -123,16 +124,21 @@ class Ingest:
                     if last - purged >= PURGE_EVERY:
                         await self.bus.client.jetstream().purge_stream(STREAM, seq=last + 1)
                         purged = last
-            except (nats.errors.Error, JetStreamError, OSError) as error:
+            except (nats.errors.Error, JetStreamError, OSError, AnotherStream) as error:
                 log.warning("ingest: %s; beginning anew", str(error) or type(error).__name__)
                 await asyncio.sleep(0.5)
 
     async def _consumer(self):  # type: ignore[no-untyped-def]
+        """What gives us the messages after those in the database, and where that is."""
         stream = self.bus.client.jetstream()
-        start = await asyncio.to_thread(self._offset) + 1
+        try:
+            progress, self.facts = await resume(self.database, self.bus)
+        except NotFoundError:  # the bus began anew under us
+            await self.bus.ensure_streams()
+            progress, self.facts = await resume(self.database, self.bus)
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=start,
+            opt_start_seq=progress.sequence + 1,
             ack_policy=AckPolicy.NONE,
             inactive_threshold=CONSUMER_IDLE,
             mem_storage=True,
@@ -140,7 +146,7 @@ class Ingest:
         )
         info = await stream.add_consumer(STREAM, config)
         self._reached(info.num_pending, self.known_until)
-        return await stream.pull_subscribe_bind(consumer=info.name, stream=STREAM)
+        return await stream.pull_subscribe_bind(consumer=info.name, stream=STREAM), progress.sequence
 
     def _reached(self, waiting: int | None, newest: int) -> None:
         """Remember how far we are: up to the newest that was taken, or up to now where nothing waits."""
@@ -155,7 +161,7 @@ class Ingest:
             mark = self._mark(device, (message.headers or {}).get(RECORD_HEADER))
             documents.append(Document(meta.sequence.stream, device, kind, received, message.data, mark))
         if any(one.topic for one in documents):
-            await self.outlet.publish(await asyncio.to_thread(self._for_readers, documents))
+            await self.outlet.publish(await asyncio.to_thread(self._for_readers, documents), self.facts)
         changed = await asyncio.to_thread(self.store, documents)
         for device, organisation in changed.items():
             await self.live.tell(organisation, "device", device=device)
@@ -171,11 +177,6 @@ class Ingest:
             return None
 
     # --- in a thread --------------------------------------------------------------------------------------
-    def _offset(self) -> int:
-        with self.database.read() as session:
-            row = session.get(IngestOffset, STREAM)
-            return row.sequence if row else 0
-
     def _load_rules(self) -> None:
         with self.database.read() as session:
             self.alarms.load(session)
@@ -217,10 +218,9 @@ class Ingest:
             raise
 
     def _store(self, session: Session, documents: Sequence[Document]) -> dict[str, int]:
-        row = session.scalar(select(IngestOffset).where(IngestOffset.stream == STREAM).with_for_update())
-        if row is None:
-            row = IngestOffset(stream=STREAM, sequence=0)
-            session.add(row)
+        row = row_to_move(session)
+        if row.made != self.facts.made:
+            raise AnotherStream("the bus has another stream by now")
         fresh = [one for one in documents if one.sequence > row.sequence]
         if not fresh:
             return {}

@@ -107,6 +107,7 @@ class IngestOffset(Base):
     __tablename__ = "ingest_offset"
     stream: Mapped[str] = mapped_column(String(64), primary_key=True)
     sequence: Mapped[int] = mapped_column(BigInteger)
+    made: Mapped[str] = mapped_column(String(40), default="", server_default="")  # when the stream was
 
 
 class SpoolPosition(Base):

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from kos.abi.errors import KosError
 
-HEAD = "0007"  # the newest migration; a test compares it with the folder
+HEAD = "0008"  # the newest migration; a test compares it with the folder
 MIGRATIONS = Path(__file__).parent / "migrations"
 START_LOCK = 7531  # the number of our lock in PostgreSQL
 BUSY_TIMEOUT = 15.0  # seconds that a SQLite writer waits for another
