@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 import pytest
 
 from kos.abi.errors import KosError
+from kos.build import native
 from kos.network import dns
 from kos.network.namespaces import in_namespace, new_network_namespace
 from kos.network.rtnl import Rtnl
@@ -156,7 +157,7 @@ def test_what_a_device_says_before_the_service_answers_arrives():
 
     async def main() -> bytes:
         service = await asyncio.start_server(upper, "127.0.0.1", 0)
-        relay = Relay(inside, "127.0.0.1")
+        relay = Relay(inside, "127.0.0.1", native.pump())
         await relay.listen(Service("echo", 7, "127.0.0.1", service.sockets[0].getsockname()[1]))
         # The loop stands still meanwhile: the kernel takes the connection and what it says.
         with in_namespace(inside, say) as device:

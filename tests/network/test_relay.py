@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from kos.build import native
 from kos.network.namespaces import own_network_namespace
 from kos.server.gateway import relay as relay_module
 from kos.server.gateway.relay import SOURCE, Relay
@@ -32,11 +33,11 @@ class Running:
         self.service = socket.create_server(("127.0.0.1", 0))
         self.service.settimeout(TIMEOUT)
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         namespace = own_network_namespace()
         try:
-            self.relay = Relay(namespace, "127.0.0.1")
+            self.relay = Relay(namespace, "127.0.0.1", native.pump())
             self.run(self.relay.listen(Service("test", 0, host, self.service.getsockname()[1])))
         finally:
             os.close(namespace)
@@ -288,3 +289,17 @@ def test_many_that_come_and_go_leave_nothing(running):
     thread.join(TIMEOUT)
     wait_for("all is over", lambda: running.open() == 0)
     wait_for("no descriptor is left", lambda: len(os.listdir("/proc/self/fd")) <= before)
+
+
+def test_a_pump_that_is_killed_costs_its_connections_and_no_others(running):
+    device, inner = running.pair()
+    with device, inner:
+        device.sendall(b"x")
+        assert inner.recv(1) == b"x"
+        running.relay._pump.process.kill()
+        assert is_over(device) and is_over(inner)
+        wait_for("the connection is over", lambda: running.open() == 0)
+    device, inner = running.pair()
+    with device, inner:
+        device.sendall(b"y")
+        assert inner.recv(1) == b"y"

@@ -1,6 +1,6 @@
-"""Build what is written in C: the extension module of `kos.app`, the SDK tree for C apps, the C tests.
+"""Build what is written in C: the extension module of `kos.app`, kos-pump, the SDK tree for C apps, C tests.
 
-`python -m kos.build.native` builds the extension for this machine; with names of targets, their SDK trees.
+`python -m kos.build.native` builds the first two for this machine; with names of targets, their SDK trees.
 What is up to date is not built again: a stamp holds the hash of all inputs. Nothing outside `build/native`
 and `kos/app` is written, but for SDK trees of users who may not write here: theirs are in their cache.
 """
@@ -64,13 +64,20 @@ def extension() -> Path:
     """The extension module of this machine's Python, beside the modules of `kos.app`."""
     place = OUTPUT / "extension"
     built = place / "sdk" / "python" / EXTENSION.name
-    fresh = _build(place, ["-DKOS_BUILD_PYTHON=ON"], *_machine_compiler(), install=place / "sdk")
+    options = ["-DKOS_BUILD_PYTHON=ON", "-DKOS_BUILD_PUMP=ON"]
+    fresh = _build(place, options, *_machine_compiler(), install=place / "sdk")
     if fresh or not EXTENSION.exists():
         # A process that runs now keeps the old file mapped, so it is replaced and never written over.
         scratch = EXTENSION.with_name(f".{EXTENSION.name}.{os.getpid()}")
         shutil.copyfile(built, scratch)
         scratch.replace(EXTENSION)
     return EXTENSION
+
+
+def pump() -> Path:
+    """kos-pump, through which the gateway's connections go."""
+    extension()
+    return OUTPUT / "extension" / "sdk" / "bin" / "kos-pump"
 
 
 def tests() -> Path:

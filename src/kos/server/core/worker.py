@@ -13,6 +13,7 @@ from kos.server.core.lease import RENEW, acquire, release
 log = logging.getLogger(__name__)
 
 LEASE = "worker"
+CANCEL_AGAIN = 1.0  # seconds
 Job = Callable[[], Awaitable[None]]
 
 
@@ -76,6 +77,9 @@ class Worker:
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel until all have ended: with Python 3.11, wait_for may lose a cancellation."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN)

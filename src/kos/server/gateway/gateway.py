@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from pathlib import Path
 
 from kos.network import nft
 from kos.network.engine import Engine, start_wireguard
@@ -47,12 +48,13 @@ def anew(peers: tuple[Peer, ...]) -> Change:
 class Gateway:
     """A running gateway."""
 
-    def __init__(self, settings: GatewaySettings, private_key: bytes, *, rootless: bool) -> None:
+    def __init__(self, settings: GatewaySettings, private_key: bytes, *, pump: Path, rootless: bool) -> None:
         """Start WireGuard; `open_services` and `set_peers` do the rest.
 
         Args:
             settings: see `GatewaySettings`.
             private_key: 32 bytes of X25519.
+            pump: the program kos-pump.
             rootless: whether this process is root in its own user namespace only.
         """
         self.settings = settings
@@ -69,7 +71,7 @@ class Gateway:
         rtnl.set("lo", up=True)
         rtnl.add_address(rules.INTERFACE, settings.address)
         rtnl.close()
-        self.relay = Relay(self.namespace, str(settings.address.ip))
+        self.relay = Relay(self.namespace, str(settings.address.ip), pump)
         self._names = NameServer(settings)
 
     @property

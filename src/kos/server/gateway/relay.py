@@ -13,6 +13,7 @@ import errno
 import resource
 import socket
 from ipaddress import IPv4Address, ip_address
+from pathlib import Path
 from typing import Any
 
 from kos.network.namespaces import in_namespace
@@ -40,14 +41,17 @@ class Relay:
         refused: connections that were one too many.
     """
 
-    def __init__(self, namespace: int, address: str) -> None:
+    def __init__(self, namespace: int, address: str, pump: Path) -> None:
+        """`namespace` and `address` are the gateway's, `pump` is the program that carries the bytes."""
         self.carried = 0
         self.failed = 0
         self.refused = 0
         self._namespace = namespace
         self._address = address
+        self._program = pump
         self._max = min(CONNECTIONS_MAX, (descriptors() - OTHER_DESCRIPTORS) // 2)
-        self._open: dict[socket.socket, str] = {}  # a device's end, and from which address it is
+        self._open: dict[int, str] = {}  # the pump's number, and from which address it is
+        self._connecting = 0
         self._of = collections.Counter[str]()  # how many an address has
         self._listeners: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,7 +61,7 @@ class Relay:
         """Offer a service to devices."""
         loop = asyncio.get_running_loop()
         if self._pump is None:
-            self._pump = Pump(lambda device: loop.call_soon_threadsafe(self._lost, device))
+            self._pump = Pump(self._program, self._lost)
 
         def make() -> socket.socket:
             made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -80,14 +84,14 @@ class Relay:
                 loop.remove_reader(listener)
                 loop.call_later(NO_ROOM_PAUSE, self._accept_again, listener, service)
             return
-        if len(self._open) >= self._max or self._of[address] >= ADDRESS_CONNECTIONS_MAX:
+        if self.open_connections >= self._max or self._of[address] >= ADDRESS_CONNECTIONS_MAX:
             self.refused += 1
             device.close()
             return
         self.carried += 1
-        self._open[device] = address
+        self._connecting += 1
         self._of[address] += 1
-        task = loop.create_task(self._connect(device, service))
+        task = loop.create_task(self._connect(device, address, service))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -95,29 +99,37 @@ class Relay:
         if listener in self._listeners:
             asyncio.get_running_loop().add_reader(listener, self._accept, listener, service)
 
-    async def _connect(self, device: socket.socket, service: Service) -> None:
+    async def _connect(self, device: socket.socket, address: str, service: Service) -> None:
         """Connect to the service; what the device has said by then waits in its socket."""
         assert self._pump is not None
+        inner = None
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 inner = await reach(service)
-        except (OSError, TimeoutError):
+            self._open[self._pump.carry(device, inner)] = address
+        except BaseException as error:
+            for sock in (device, inner):
+                if sock is not None:
+                    sock.close()
+            self._forget(address)
+            if not isinstance(error, (OSError, TimeoutError)):
+                raise
             self.failed += 1
-            device.close()
-            self._lost(device)
-        else:
-            self._pump.carry(device, inner)
+        finally:
+            self._connecting -= 1
 
-    def _lost(self, device: socket.socket) -> None:
-        address = self._open.pop(device, None)
-        if address is not None:
-            self._of[address] -= 1
-            if not self._of[address]:
-                del self._of[address]
+    def _lost(self, number: int) -> None:
+        """The pump has no such pair any more."""
+        self._forget(self._open.pop(number))
+
+    def _forget(self, address: str) -> None:
+        self._of[address] -= 1
+        if not self._of[address]:
+            del self._of[address]
 
     @property
     def open_connections(self) -> int:
-        return len(self._open)
+        return len(self._open) + self._connecting
 
     def ports(self) -> list[int]:
         """Of the services, in the order in which they are offered."""
@@ -135,8 +147,6 @@ class Relay:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._pump is not None:
             self._pump.close()
-        for device in self._open:  # those that never reached the pump
-            device.close()
         self._open.clear()
         self._of.clear()
 

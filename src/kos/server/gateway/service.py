@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from kos.abi.bounded import read_bounded
 from kos.abi.errors import KosError
+from kos.build import native
 from kos.network.namespaces import enter_user_namespace
 from kos.network.wireguard import KEY_SIZE, encode_key
 from kos.server.gateway.gateway import Gateway
@@ -67,10 +68,11 @@ def run_gateway(settings: GatewaySettings, key: Path, devices: Path, report: Rep
     watch = FileWatch(source.path)  # before the first look, so that no change is missed
     peers = source.peers() if devices.exists() else []
     private_key = load_or_make_key(key)
+    pump = native.pump()  # as who we are: inside, nothing may be written
     rootless = os.geteuid() != 0
     if rootless:
         enter_user_namespace()
-    gateway = Gateway(settings, private_key, rootless=rootless)
+    gateway = Gateway(settings, private_key, pump=pump, rootless=rootless)
     gateway.set_peers(peers)
     asyncio.run(_serve(gateway, source, watch, report, public_key(private_key)))
     watch.close()
@@ -135,5 +137,6 @@ def status(gateway: Gateway) -> dict[str, Any]:
             "open": gateway.relay.open_connections,
             "carried": gateway.relay.carried,
             "failed": gateway.relay.failed,
+            "refused": gateway.relay.refused,
         },
     }
