@@ -112,7 +112,7 @@ def with_bus(server: Server, work: Callable[[Any], Awaitable[object]]) -> None:
         url = f"nats://127.0.0.1:{server.bus_port}"
         client = await nats.connect(url, nkeys_seed_str=server.services.keys.server)
         try:
-            await work(client.jetstream())
+            await work(client.jetstream(timeout=60))
         finally:
             await client.close()
 

@@ -73,7 +73,7 @@ def last_in_bus(server: Server) -> int:
         url = f"nats://127.0.0.1:{server.bus_port}"
         client = await nats.connect(url, nkeys_seed_str=server.services.keys.server)
         try:
-            return (await client.jetstream().stream_info(STREAM)).state.last_seq
+            return (await client.jetstream(timeout=60).stream_info(STREAM)).state.last_seq
         finally:
             await client.close()
 

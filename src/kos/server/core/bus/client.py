@@ -150,7 +150,7 @@ class Bus:
 
     async def stream_facts(self, name: str) -> StreamFacts:
         """Raises what the bus' client raises: NotFoundError where there is none."""
-        info = await self.client.jetstream().stream_info(name)
+        info = await self.client.jetstream(timeout=CONNECT_TIMEOUT).stream_info(name)
         return StreamFacts(info.created.isoformat() if info.created else "", info.state.last_seq)
 
     async def close(self) -> None:
