@@ -18,7 +18,7 @@ import pytest
 from kos.build import tree
 from kos.device.store import bootrecord, generations
 from kos.device.store.filesystem import FileSystem
-from kos.device.store.generations import GOOD, Generation, Part
+from kos.device.store.generations import GOOD, TRIAL, Generation, Part
 from kos.device.store.store import Store
 from kos.device.upgrade.check import Facts
 from kos.device.upgrade.installer import Installer, app_images
@@ -77,7 +77,9 @@ class World:
         self.slots.write_record(record)
         self.slots.running = slot
         self.store.recover()
-        choice = generations.choose(self.store.generations(), self.store.current(), slot, 3)
+        over = self.slots.passed_over()
+        known, current = self.store.generations(), self.store.current()
+        choice = generations.choose(known, current, slot, 3, passed_over=over)
         assert not choice.reboot_to
         for changed in choice.changed.values():
             self.store.put_generation(changed)
@@ -100,8 +102,10 @@ class World:
             self.store.move_current(number)
 
 
-def factory(top: Path, document: bytes, blobs: list[bytes], parts: dict[str, bytes]) -> None:
-    """A device as it leaves the workshop, on generation 1."""
+def factory(
+    top: Path, document: bytes, blobs: list[bytes], parts: dict[str, bytes], state: str = GOOD
+) -> None:
+    """A device on generation 1; as it leaves the workshop where that is on trial."""
     (top / "dev").mkdir(parents=True)
     for name in ("bootfs", "root"):
         (top / "dev" / f"{name}-a").write_bytes(parts[name].ljust(SLOT_SIZE, b"\0"))
@@ -116,7 +120,8 @@ def factory(top: Path, document: bytes, blobs: list[bytes], parts: dict[str, byt
     manifest = codec.load(document)
     store.unpack_images(app_images(manifest))
     facts = {name: Part(hashlib.sha256(data).hexdigest(), len(data)) for name, data in parts.items()}
-    store.put_generation(Generation(1, store.add_manifest(document, {}), manifest.release, "a", facts, GOOD))
+    sha256 = store.add_manifest(document, {})
+    store.put_generation(Generation(1, sha256, manifest.release, "a", facts, state))
     store.move_current(1)
 
 
@@ -197,6 +202,35 @@ def replay(recorder: Recorder, folder: Path, slot: str = "a"):
             shutil.rmtree(folder, ignore_errors=True)
             recorder.cut(after, random.Random(f"{after}/{seed}")).write_out(folder)
             yield kind, World(folder, FileSystem(), slot)
+
+
+def test_a_cut_during_the_first_start(tmp_path, figures):
+    """A device from the workshop has nothing to go back to: its one generation starts, however often the
+    power goes before it is found healthy, and is good in the end.
+    """
+    blob = image("first")
+    parts = {name: (name.encode() * PART_SIZE)[:PART_SIZE] for name in ("bootfs", "root")}
+    _, document = system("1.0.0", [blob], {})
+    contents = {hashlib.sha256(blob).hexdigest(): blob}
+    factory(tmp_path / "device", document, [blob], parts, TRIAL)
+    recorder = Recorder(tmp_path / "device")
+    world = World(tmp_path / "device", recorder, "a")
+    starts = 5  # more than a trial has
+    for _ in range(starts):
+        assert world.boot().number == 1
+    world.confirm(1)
+    outcomes: Counter[tuple[str, str]] = Counter()
+    for kind, found in replay(recorder, tmp_path / "left"):
+        generation = found.boot()
+        assert generation.number == 1
+        check_whole(found, generation, contents)
+        outcomes[kind, generation.state] += 1
+        found.confirm(1)
+        assert found.boot().state == GOOD
+    figures(
+        f"{starts} first starts: {len(recorder.steps) + 1} points × {SEEDS}, {dict(sorted(outcomes.items()))}"
+    )
+    assert outcomes["end", GOOD] == SEEDS and {state for _, state in outcomes} > {GOOD}
 
 
 def test_a_cut_while_a_bad_generation_is_taken_back(tmp_path, figures):
