@@ -115,10 +115,14 @@ class BusProcess:
     async def _answers(self) -> bool:
         try:
             reader, writer = await asyncio.open_connection(self.node.host, self.node.port)
+        except OSError:
+            return False
+        try:
             greeting = await asyncio.wait_for(reader.read(5), 1.0)
         except (OSError, TimeoutError):
             return False
-        writer.close()
+        finally:
+            writer.close()
         # Another program on our port would answer something else, or nothing.
         return greeting.startswith(b"INFO")
 
