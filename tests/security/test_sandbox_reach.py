@@ -24,6 +24,16 @@ _LOOK_AROUND = r"""
 import json, os, stat
 SECRET = "kept-" + "secret-of-the-victim"
 FACTS = ("Cap", "NoNewPrivs", "Seccomp:", "Groups")
+def holds_secret(path):
+    # In pieces: a program of the machine may be larger than the memory of an app.
+    wanted = SECRET.encode()
+    with open(path, "rb") as file:
+        tail = b""
+        while piece := file.read(1 << 20):
+            if wanted in tail + piece:
+                return True
+            tail = piece[-len(wanted):]
+    return False
 def main():
     found, writable, devices, setuid = [], [], [], []
     for top, folders, files in os.walk("/", followlinks=False):
@@ -41,7 +51,7 @@ def main():
             if mode & (stat.S_ISUID | stat.S_ISGID):
                 setuid.append(path)
             try:
-                if os.path.isfile(path) and SECRET in open(path, errors="replace").read():
+                if os.path.isfile(path) and holds_secret(path):
                     found.append(path)
             except OSError:
                 pass
