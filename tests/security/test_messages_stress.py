@@ -8,6 +8,7 @@ it: who is killed and what each app does come from it, the moments from the mach
 
 from __future__ import annotations
 
+import collections
 import itertools
 import os
 import random
@@ -40,7 +41,16 @@ def held(pid: int) -> dict[str, int]:
     process = Path("/proc", str(pid))
     lines = (process / "maps").read_text().splitlines()
     maps = [line.rpartition("memfd:")[2].split()[0] for line in lines if "memfd:" in line]
-    return {"descriptors": len(os.listdir(process / "fd")), **{kind: maps.count(kind) for kind in set(maps)}}
+    links = [kind_of(process / "fd" / number) for number in os.listdir(process / "fd")]
+    return dict(collections.Counter([*(f"{kind}, mapped" for kind in maps), *links]))
+
+
+def kind_of(descriptor: Path) -> str:
+    """What a descriptor is, without its number."""
+    try:
+        return os.readlink(descriptor).partition(" ")[0].rstrip("0123456789[]:")
+    except FileNotFoundError:
+        return "closed meanwhile"
 
 
 class Juggler:

@@ -1,11 +1,13 @@
 """Every operation of the control protocol and each of its refusals, over the wire, against a real process."""
 
 import os
+import signal
+from pathlib import Path
 
 import pytest
 
 from kos.abi import message
-from kos.abi.control import Event, Op, TokenKind
+from kos.abi.control import HEADER, Event, Op, TokenKind
 from kos.abi.status import Status
 
 PAYLOAD = message.FLAG_SEND_PAYLOAD
@@ -340,6 +342,19 @@ def test_the_last_messages_of_an_app_reach_a_server_that_was_slow_to_look(server
     closed = station.ask(Op.NEXT_EVENT)
     assert closed.words[:2] == (Event.CLOSED, mailbox)
     assert station.ask(Op.NEXT_EVENT).status == Status.NO_REPLY
+
+
+def test_an_owner_that_dies_while_it_is_given_a_mailbox_leaves_nothing(server):
+    station, sensor, _mailbox = granted_and_unfetched(server)
+    sensor.socket.close()
+    assert server.wait_event("disconnected")["app"] == "sensor"
+    server.process.send_signal(signal.SIGSTOP)
+    station.socket.send(HEADER.pack(Op.NEXT_EVENT, 0, *[0] * 6))
+    station.socket.close()  # before the answer
+    server.process.send_signal(signal.SIGCONT)
+    assert server.wait_event("disconnected")["app"] == "station"
+    held = Path(f"/proc/{server.process.pid}/fd")
+    assert not [link for each in held.iterdir() if "kos-mailbox" in (link := os.readlink(each))]
 
 
 def test_what_was_revoked_before_the_server_looked_is_never_delivered(server):

@@ -236,13 +236,10 @@ class Operations:
             with_token = closed in app.ended and bool(app.ended[closed].offers)
             return Answer(Status.OK, (Event.CLOSED, closed, with_token, dropped))
         if app.attach:
-            mailbox = app.attach.popleft()
+            mailbox = app.attach[0]
             words_out = (Event.ATTACH, mailbox.id, mailbox.badge, mailbox.flags, mailbox.holder.id)
             answer = self._granted_token(app, mailbox)._replace(words=words_out)
-            if mailbox.closed:  # the holder is gone and left messages in it
-                app.closed.append((mailbox.id, False))
-                answer = answer._replace(sent=mailbox.shared.release)
-            return answer
+            return answer._replace(sent=lambda: self._attached(app, mailbox))
         for request in app.incoming.values():
             if not request.delivered:
                 request.delivered = True
@@ -257,6 +254,16 @@ class Operations:
                 )
                 return Answer(Status.OK, words_out, request.payload)
         return Answer(Status.NO_REPLY)
+
+    @staticmethod
+    def _attached(app: App, mailbox: Mailbox) -> None:
+        """Its owner has been sent a mailbox: of one that died before that, all that waits is released."""
+        app.attach.popleft()
+        if mailbox.closed:  # the holder is gone and left messages in it
+            app.closed.append((mailbox.id, False))
+            mailbox.shared.release()
+        else:
+            mailbox.handed_to(app)
 
     # --- tokens -------------------------------------------------------------------------------------------
 
