@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from kos.abi.errors import KosError
+from kos.server.core.notify.addresses import parse_networks
 from kos.server.settings import ENVIRONMENT_PREFIX, Settings
 
 PORT_MAX = 65535
@@ -59,6 +60,7 @@ def check(settings: Settings) -> None:
         ipaddress.ip_interface(settings.gateway_address)
     except ValueError as error:
         raise _refused("gateway_address", "ADDRESS/BITS", settings.gateway_address) from error
+    parse_networks(settings.notify_private)
     for key in filter(None, (one.strip() for one in settings.trusted_keys.split(","))):
         if len(key) != 64 or not all(one in "0123456789abcdefABCDEF" for one in key):
             raise _refused("trusted_keys", "public keys of 64 hexadecimal digits", key)
