@@ -267,3 +267,15 @@ def test_a_bus_that_stands_still_is_not_ready(fleet: Server) -> None:
         finally:
             process.process.send_signal(signal.SIGCONT)
         wait_for(lambda: client.get("/readyz").is_success, "it is ready again")
+
+
+def test_a_connection_in_use_is_closed_when_it_comes_back(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    connection = database.engine.connect()
+    driver = connection.connection.dbapi_connection
+    assert driver is not None
+    database.close()
+    driver.execute("SELECT 1")
+    connection.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        driver.execute("SELECT 1")

@@ -142,6 +142,8 @@ class Database:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
     def close(self) -> None:
+        """Close all connections; one that a thread still works with when it gives it back."""
+        event.listen(self.engine, "checkin", lambda _connection, record: record.close())
         self.engine.dispose()
 
 
