@@ -201,16 +201,11 @@ def test_a_full_disk_is_the_guests_own(device: Device) -> None:
 
 
 def test_a_flood_costs_the_guest_its_lines_and_nobody_else(device: Device) -> None:
-    # The visitor has it from the guest's port: on the console the end of the flood itself may be left out,
-    # and that lines are missing is told with the next one that is shown.
+    # The visitor has it from the guest's port: on the console the end of the flood itself may be left out.
+    # What our own side leaves out it tells (tests/services/test_vmm.py); QEMU's virtio console drops what its
+    # socket has no room for and tells nobody, so how much was shown or told of says nothing here.
     line_of(device, r"visitor +\| the guest has flooded its console")
-
-    def told() -> bool:
-        shown = sum(len(line) for _, line in device.lines if re.search(r"guest +[|+] 0000", line))
-        lost = r"lines dropped, it writes too fast|output are left out"
-        return shown > 2 << 20 or any(re.search(lost, line) for _, line in device.lines)
-
-    device.until(told, "what is not shown is told", GUEST_SECONDS)
+    device.wait_for(r"guest +[|+] 0{60}")
 
 
 @pytest.mark.parametrize(("word", "start"), [("eat", 2), ("panic", 3)])
