@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from kos.abi.durable import sync_directory
 from kos.abi.errors import KosError
 
 KEY_SIZE = 32  # bytes, private and public, of both types
@@ -55,19 +56,10 @@ def generate(directory: Path, keys: Iterable[tuple[str, str]]) -> dict[str, byte
         _write(secret, private.private_bytes_raw(), 0o600)
         _write(shown, public[name], 0o644)
     # A device is flashed with these next: their names must not be lost with this machine's power.
-    _sync_names(directory)
+    sync_directory(directory)
     with contextlib.suppress(PermissionError):  # one that we may not read is not one that we made
-        _sync_names(directory.resolve().parent)
+        sync_directory(directory.resolve().parent)
     return public
-
-
-def _sync_names(folder: Path) -> None:
-    """The names in a directory are durable when this returns."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _files(directory: Path, name: str) -> tuple[Path, Path]:

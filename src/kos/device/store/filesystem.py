@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from kos.abi import durable
+
 CHUNK = 1 << 20
 
 
@@ -54,11 +56,7 @@ class FileSystem:
 
     def sync_directory(self, path: Path) -> None:
         """Names in this directory are durable when this returns."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        durable.sync_directory(path)
 
     def sync_tree(self, path: Path) -> None:
         """Everything below `path` is durable when this returns."""

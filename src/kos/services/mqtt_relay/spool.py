@@ -20,6 +20,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+from kos.abi.durable import sync_directory
 from kos.abi.errors import KosError
 
 # A record: checksum of the body, its size; then the body: number, milliseconds since 1970, size of the kind,
@@ -162,7 +163,7 @@ class Spool:
         path = self._folder / f"{first:016x}-{self.identity}.spool"
         self._segments.append((first, path, 0))
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._sync_folder()
+        sync_directory(self._folder)
 
     def _drop_oldest(self) -> None:
         _first, path, _size = self._segments.popleft()
@@ -228,13 +229,8 @@ class Spool:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._folder / POSITION)
-        self._sync_folder()
+        sync_directory(self._folder)
         self._unwritten = 0
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.fsync(descriptor)
-        os.close(descriptor)
 
     def _load(self) -> None:
         for path in sorted(self._folder.iterdir()):
