@@ -81,9 +81,7 @@ class Services:
         self.office = Office(settings)
         self.sender = Sender(self.database, self.office)
         self.ingest = Ingest(self.database, self.bus, self.live, self.wake, self.tracer)
-        self.presence = Presence(
-            settings, self.database, self.bus, self.live, lambda: self.ingest.known_until
-        )
+        self.presence = Presence(settings, self.database, self.bus, self.live, self.ingest.heard)
         self.rollouts = RolloutEngine(
             settings,
             self.database,
@@ -91,7 +89,7 @@ class Services:
             self.live,
             self.wake,
             self.tracer,
-            lambda: self.ingest.known_until,
+            self.ingest.heard,
         )
         self.worker = Worker(
             self.database,

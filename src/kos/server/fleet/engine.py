@@ -48,10 +48,10 @@ class RolloutEngine:
         live: Live,
         wake: asyncio.Event,
         tracer: Tracer,
-        known_until: Callable[[], int],
+        heard: Callable[[], int],
     ) -> None:
         self.tracer = tracer
-        self.known_until = known_until
+        self.heard = heard
         self.settings = settings
         self.database = database
         self.sessions = sessions
@@ -116,7 +116,7 @@ class RolloutEngine:
                 rollout.phase_at / 1000,
                 _members(session, rollout, entries, devices),
                 now() / 1000,
-                min(now(), self.known_until()) / 1000,
+                self.heard() / 1000,
             )
             for identity in decision.time_out:
                 reason = f"silent: not healthy within {plan.device_timeout:g} s"

@@ -148,6 +148,10 @@ class Ingest:
         self._reached(info.num_pending, self.known_until)
         return await stream.pull_subscribe_bind(consumer=info.name, stream=STREAM), progress.sequence
 
+    def heard(self) -> int:
+        """Until when (ms) it is known what devices said: who said nothing since may still have."""
+        return min(now(), self.known_until)
+
     def _reached(self, waiting: int | None, newest: int) -> None:
         """Remember how far we are: up to the newest that was taken, or up to now where nothing waits."""
         self.known_until = newest if waiting else now()

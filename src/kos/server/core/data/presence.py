@@ -27,9 +27,9 @@ class Presence:
     """Runs beside the ingest, in the process that holds the lease."""
 
     def __init__(
-        self, settings: Settings, database: Database, bus: Bus, live: Live, known_until: Callable[[], int]
+        self, settings: Settings, database: Database, bus: Bus, live: Live, heard: Callable[[], int]
     ) -> None:
-        self.known_until = known_until
+        self.heard = heard
         self.settings = settings
         self.database = database
         self.bus = bus
@@ -81,7 +81,7 @@ class Presence:
     def _sweep(self, gone: set[str]) -> dict[str, int]:
         """Mark as offline those that left and those that are silent; says whom a page would show anew."""
         # Nobody is silent whose words wait to be read: after the database was away, or behind a crowd.
-        silent = min(now(), self.known_until()) - int(self.settings.heartbeat * SILENT_HEARTBEATS * 1000)
+        silent = self.heard() - int(self.settings.heartbeat * SILENT_HEARTBEATS * 1000)
         with self.database.read() as session:
             chosen = select(Device.id, Device.organisation_id).where(
                 Device.online, Device.id.in_(gone) | (Device.last_seen_at < silent)
