@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from kos.abi.errors import KosError
 from kos.server.core.notify.addresses import parse_networks
+from kos.server.core.notify.mail import ENCRYPTIONS
 from kos.server.settings import ENVIRONMENT_PREFIX, Settings
 
 PORT_MAX = 65535
@@ -35,7 +36,6 @@ ADDRESSES = {
     "database": ("postgresql", "postgresql+psycopg"),
 }
 HINT = "kos-tool server.start --help says what it takes"
-SMTP_TLS = ("starttls", "tls", "unsafe-plain")
 
 
 def check(settings: Settings) -> None:
@@ -54,8 +54,8 @@ def check(settings: Settings) -> None:
             if not _is_address(one, schemes):
                 # Not repeated: a password may be in it.
                 raise _refused(name, f"{schemes[0]}://…", "something else")
-    if settings.smtp_tls not in SMTP_TLS:
-        raise _refused("smtp_tls", " or ".join(SMTP_TLS), settings.smtp_tls)
+    if settings.smtp_tls not in ENCRYPTIONS:
+        raise _refused("smtp_tls", " or ".join(ENCRYPTIONS), settings.smtp_tls)
     try:
         ipaddress.ip_interface(settings.gateway_address)
     except ValueError as error:

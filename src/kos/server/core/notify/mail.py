@@ -23,6 +23,7 @@ TIMEOUT = 15.0  # seconds for one message in all
 STARTTLS = "starttls"
 TLS = "tls"
 PLAIN = "unsafe-plain"
+ENCRYPTIONS = (STARTTLS, TLS, PLAIN)
 ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 ADDRESS_MAX = 254
 
@@ -43,7 +44,7 @@ class MailServer:
         """None where there is none. Raises KosError for settings that cannot work."""
         if not settings.smtp_host:
             return None
-        if settings.smtp_tls not in (STARTTLS, TLS, PLAIN):
+        if settings.smtp_tls not in ENCRYPTIONS:
             raise KosError(
                 f"SMTP_TLS is {STARTTLS}, {TLS} or {PLAIN}, found {settings.smtp_tls!r}",
                 where="KOS_SERVER_SMTP_TLS",
