@@ -6,7 +6,7 @@
   const root = document.getElementById("charts");
   const span = document.getElementById("span");
   const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-  const charts = new Map(); // address of the points -> what is drawn
+  const charts = new Map(); // series of the device, or address of the points -> what is drawn
   const CHARTS_MAX = 40;
   const ROWS_MAX = 500; // newest points in the table
   const WIDTH_MIN = 200, HEIGHT = 170; // pixels
@@ -84,7 +84,7 @@
   }
 
   // A place for the series `name` in `box`, which has a heading already. `title` is what tells it from the others.
-  function place(box, name, title) {
+  function place(source, box, name, title) {
     const now = element("span", "now"), body = element("tbody", ""), head = element("thead", "");
     box.querySelector("h2").append(now);
     const table = element("table", "", element("caption", "hidden", `Values of ${title}`), head, body);
@@ -97,7 +97,7 @@
     picture.setAttribute("aria-label", `${title}: nothing is drawn yet`);
     const values = element("details", "values", element("summary", "", "As a table", element("span", "hidden", ` of ${title}`)), scrolls);
     box.append(picture, values);
-    const chart = { name, title, box, now, picture, values, head, body, plot: null, thinned: false, data: null };
+    const chart = { source, name, title, box, now, picture, values, head, body, plot: null, thinned: false, data: null };
     values.addEventListener("toggle", () => tabulate(chart));
     return chart;
   }
@@ -132,8 +132,8 @@
     return kos.call("GET", `${source}?${query}`);
   }
 
-  async function draw(source, chart) {
-    const { name, title, box, picture, now } = chart;
+  async function draw(chart) {
+    const { source, name, title, box, picture, now } = chart;
     const data = chart.data = await points(source, name);
     box.classList.toggle("empty", !data.values.length);
     if (!data.values.length) return;
@@ -156,7 +156,7 @@
     if (!root.dataset.source) {
       for (const box of root.querySelectorAll(".chart")) {
         const { points: source, series } = box.dataset;
-        if (!charts.has(source)) charts.set(source, place(box, series, `${series} of ${box.querySelector("h2").textContent}`));
+        if (!charts.has(source)) charts.set(source, place(source, box, series, `${series} of ${box.querySelector("h2").textContent}`));
       }
       return;
     }
@@ -166,17 +166,17 @@
     if (!charts.size) root.textContent = "";
     if (names.includes(TOTAL)) total = (await points(source, TOTAL)).values.at(-1) ?? total;
     for (const name of names.filter((one) => one !== TOTAL).slice(0, CHARTS_MAX)) {
-      if (charts.has(`${source}#${name}`)) continue;
+      if (charts.has(name)) continue;
       const box = element("section", "chart", element("h2", "", name));
       root.append(box);
-      charts.set(`${source}#${name}`, place(box, name, name));
+      charts.set(name, place(source, box, name, name));
     }
   }
 
   async function load() {
     try {
       await places(); // every place first: a picture is as wide as its place, which the others make narrower
-      for (const [source, chart] of charts) await draw(source.replace(/#.*/, ""), chart);
+      for (const chart of charts.values()) await draw(chart);
       root.setAttribute("aria-busy", "false");
     } catch (error) { kos.toast(error.message, true); }
   }
