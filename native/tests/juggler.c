@@ -2,8 +2,8 @@
  * An app that serves a port and, in another thread, uses the ports of others: it calls, sends, queues, gives tokens away
  * and takes them, revokes and deletes, in an order that its seed decides: `juggler SEED OWN-PORT PORT…`.
  *
- * Prints a number for every ROUND steps of the client's thread. SIGUSR1 makes it rest, and go on again. It fails when a message comes through a token that it had
- * revoked, an answer is another's, a token that does not work works again, or a slot that must be free is not.
+ * Prints a number for every ROUND steps of the client's thread. SIGUSR1 makes it rest, and go on again. It fails when a
+ * message comes through a token that it had revoked, an answer is another's, a token that does not work works again, or a slot that must be free is not.
  */
 #include <pthread.h>
 #include <signal.h>

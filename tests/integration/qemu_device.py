@@ -9,7 +9,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,17 +188,6 @@ class Device:
                     raise AssertionError(
                         f"{pattern!r} did not come; the console ended with:\n{self.text()[-3000:]}"
                     )
-                self._news.wait(left)
-
-    def until(self, check: Callable[[], object], what: str, seconds: float = BOOT_SECONDS) -> None:
-        """Wait until something is true of the console; looks at each new line, with the patience of above."""
-        deadline = time.monotonic() + (0.0 if self._failed else seconds)
-        with self._news:
-            while not check():
-                left = deadline - time.monotonic()
-                if left <= 0 or self._ended:
-                    self._failed = True
-                    raise AssertionError(f"{what}: not so; the console ended with:\n{self.text()[-3000:]}")
                 self._news.wait(left)
 
     def text(self) -> str:

@@ -101,6 +101,14 @@ def is_over(sock: socket.socket) -> bool:
         return True
 
 
+@contextlib.contextmanager
+def ends(running, first):
+    """The ends of a carried connection, the one that `first` names first."""
+    device, inner = running.pair()
+    with device, inner:
+        yield (device, inner) if first == "device" else (inner, device)
+
+
 def test_both_ways_at_once_and_each_end_for_itself(running):
     device, inner = running.pair()
     with device, inner:
@@ -120,9 +128,7 @@ def test_both_ways_at_once_and_each_end_for_itself(running):
 
 @pytest.mark.parametrize("first", ["device", "service"])
 def test_one_end_says_all_and_the_other_goes_on(running, first):
-    device, inner = running.pair()
-    with device, inner:
-        one, other = (device, inner) if first == "device" else (inner, device)
+    with ends(running, first) as (one, other):
         one.sendall(b"a question")
         one.shutdown(socket.SHUT_WR)
         assert read_all(other) == b"a question"
@@ -163,9 +169,7 @@ def test_who_does_not_read_is_waited_for_and_holds_up_nobody(running):
 
 @pytest.mark.parametrize("broken", ["device", "service"])
 def test_an_end_that_breaks_ends_the_other(running, broken):
-    device, inner = running.pair()
-    with device, inner:
-        one, other = (device, inner) if broken == "device" else (inner, device)
+    with ends(running, broken) as (one, other):
         one.sendall(b"before")
         assert other.recv(100) == b"before"
         reset(one)

@@ -16,24 +16,28 @@ LIMIT = 3
 BACKOFF = {"backoff_initial": 0.1, "backoff_max": 0.2, "limit": LIMIT, "window": 600.0}
 PAUSES = [0.1, 0.2, 0.2]  # seconds
 NAMED = "hostile: killed: msg0 disconnected it: it broke the protocol 65 times"
-# Says what start it is of, then sends what is no packet until it is disconnected; nothing else ends it.
-BREAKING = """
+# Sends what is no packet until it is disconnected; nothing else ends it.
+BREAK = """
 import os, socket, time
-from kos.app import ready
-def main():
+def break_it():
     control = socket.socket(fileno=int(os.environ["KOS_MSG_SERVERS"].split(":")[1]))
-    ready()
-    print("breaks it")
     try:
         while control.send(b"no packet") and control.recv(8192):
             pass
     except OSError:
         pass
+"""
+BREAKING = f"""{BREAK}
+from kos.app import ready
+def main():
+    ready()
+    print("breaks it")
+    break_it()
     time.sleep(1000)
 """
 # The same, but only in its first life.
-ONCE = """
-import os, pathlib, socket, time
+ONCE = f"""{BREAK}
+import pathlib
 from kos.app import connect, ready
 def main():
     before = pathlib.Path("/data/before")
@@ -43,12 +47,7 @@ def main():
         print("answered", token.call(1, 41).param)
     else:
         before.touch()
-        control = socket.socket(fileno=int(os.environ["KOS_MSG_SERVERS"].split(":")[1]))
-        try:
-            while control.send(b"no packet") and control.recv(8192):
-                pass
-        except OSError:
-            pass
+        break_it()
     time.sleep(1000)
 """
 

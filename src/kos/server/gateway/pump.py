@@ -43,7 +43,6 @@ class Pump:
         self._numbers = itertools.count(1)
         self._carried: set[int] = set()
         self._queue: collections.deque[tuple[int, socket.socket, socket.socket]] = collections.deque()
-        self._ended = False
         self._start()
 
     def _start(self) -> None:
@@ -96,7 +95,7 @@ class Pump:
         except BlockingIOError:
             return
         except OSError:
-            pass
+            pass  # it ended with pairs of ours unread, which is an end like any other
         code = self._end()
         log.error("kos-pump ended with %s: all connections are over, and the next one starts it again", code)
         for number in self._carried:
